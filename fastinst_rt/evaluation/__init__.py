@@ -1,0 +1,1 @@
+"""Accuracy: instance AP, panoptic PQ, semantic mIoU, Cityscapes instance AP, each by its own definition."""

@@ -1,0 +1,1 @@
+"""Readers of labelled data sets, shared by evaluation and training: NumPy, JSON and OpenCV only, no torch."""
