@@ -1,0 +1,46 @@
+"""The graph that backends compile: bytes in, float32 logits out, for one fixed shape.
+
+It is a module of its own, so that the eager network is never bent to please a compiler.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fastinst_rt.results import Size
+
+
+class EngineGraph(nn.Module):
+    """Normalise, zero-pad at the bottom and right, run the network.
+
+    Args:
+        net: a network of `models.zoo` in eval mode; it is used as it is, not copied.
+        resized: (height, width) of the pictures.
+        padded: (height, width) that the network sees, multiples of 32.
+    """
+
+    def __init__(self, net: nn.Module, resized: Size, padded: Size) -> None:
+        super().__init__()
+        self.net = net
+        self.padding = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [B, h, w, 3] RGB -> float32 class logits [B, Q, K+1] and mask logits [B, Q, H/8, W/8]."""
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+        pixels = F.pad(self.net.normalize(pixels), self.padding)  # type: ignore[operator]
+        logits, masks = self.net.forward_normalized(pixels)  # type: ignore[operator]
+        return logits.float(), masks.float()
+
+
+def engine_graph(net: nn.Module, resized: Size, padded: Size) -> EngineGraph:
+    """The graph over an own float32 copy of `net`, so that building never changes the caller's network."""
+    return EngineGraph(copy.deepcopy(net).float().eval(), resized, padded)
+
+
+def export(graph: nn.Module, batch: int, resized: Size, device: str = "cpu") -> torch.export.ExportedProgram:
+    """The whole graph as one `torch.export` program for uint8 [batch, h, w, 3]."""
+    example = torch.zeros((batch, *resized, 3), dtype=torch.uint8, device=device)
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.export.export(graph.to(device), (example,), strict=False)
