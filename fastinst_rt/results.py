@@ -54,7 +54,7 @@ class Timings:
     @property
     def total(self) -> float:
         """Sum over all stages, seconds."""
-        return sum(getattr(self, f.name) for f in fields(self))
+        return sum(float(getattr(self, f.name)) for f in fields(self))
 
 
 class Geometry(NamedTuple):
