@@ -3,12 +3,11 @@
 It is a module of its own, so that the eager network is never bent to please a compiler.
 """
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fastinst_rt.models.layers import fold_batch_norms
 from fastinst_rt.results import Size
 
 
@@ -28,15 +27,17 @@ class EngineGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [B, h, w, 3] RGB -> float32 class logits [B, Q, K+1] and mask logits [B, Q, H/8, W/8]."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        pixels = F.pad(self.net.normalize(pixels), self.padding)  # type: ignore[operator]
+        # To float first, then permuted: TensorRT takes bytes as an input, and no operator but a cast on them.
+        pixels = self.net.normalize(images.to(torch.float32).permute(0, 3, 1, 2))  # type: ignore[operator]
+        if any(self.padding):
+            pixels = F.pad(pixels, self.padding)
         logits, masks = self.net.forward_normalized(pixels)  # type: ignore[operator]
         return logits.float(), masks.float()
 
 
 def engine_graph(net: nn.Module, resized: Size, padded: Size) -> EngineGraph:
-    """The graph over an own float32 copy of `net`, so that building never changes the caller's network."""
-    return EngineGraph(copy.deepcopy(net).float().eval(), resized, padded)
+    """The graph over an own float32 copy of `net` with its batch norms folded: building never changes the caller's."""
+    return EngineGraph(fold_batch_norms(net).float(), resized, padded)
 
 
 def export(graph: nn.Module, batch: int, resized: Size, device: str = "cpu") -> torch.export.ExportedProgram:
