@@ -12,7 +12,6 @@ from fastinst_rt.errors import UsageError
 from fastinst_rt.preprocess import padded_size
 from fastinst_rt.results import Size
 
-
 PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "fp16")}
 
 
