@@ -1,0 +1,1 @@
+"""The networks: eager, exportable PyTorch modules and nothing else (no files, no command line, no OpenCV)."""

@@ -1,0 +1,130 @@
+"""Small parts that every network here is built from: convolution with norm, frozen batch norm, MLP, float32 islands."""
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm with fixed statistics and a fixed affine part (all four are buffers), eps 1e-5; [B,C,H,W] -> same.
+
+    All backbone norms of the published models are of this kind: they do not train and fold into the convolution.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+class ConvNorm(nn.Module):
+    """Convolution, then norm, then activation; any of the last two may be `nn.Identity()`.
+
+    Args:
+        conv: a module with `weight` and `bias` whose output the norm takes; without a bias where a norm follows.
+        norm: norm over the output channels.
+        activation: element-wise function.
+    """
+
+    def __init__(self, conv: nn.Module, norm: nn.Module, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = norm
+        self.activation = activation or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.norm(self.conv(x)))
+        return out
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them: `widths[0]` -> ... -> `widths[-1]` on the last axis."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        out: Tensor = self.layers[-1](x)
+        return out
+
+
+class AtLeastFloat32(nn.Module):
+    """Base of modules whose parameters and buffers never become narrower than float32.
+
+    `net.half()` leaves them as they are (their float32 values stay exact); `net.double()` widens them. Device moves go
+    through.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AtLeastFloat32":
+        def widest(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            if tensor.is_floating_point() and moved.element_size() < 4:
+                return tensor.to(device=moved.device, dtype=torch.promote_types(tensor.dtype, torch.float32))
+            return moved
+
+        super()._apply(widest, recurse)
+        return self
+
+
+class Normalization(AtLeastFloat32):
+    """(x - mean) / std per channel on [B,3,H,W], in float32 or wider."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image.to(self.mean.dtype) - self.mean) / self.std
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def fold_batch_norms(net: Net) -> Net:
+    """A copy of `net` whose batch norms (frozen, or trained ones in eval mode) are folded into their convolutions.
+
+    The copy computes the same function, is in eval mode and has fewer operators. Group norms stay: they depend on the picture.
+    """
+    folded = copy.deepcopy(net).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvNorm) and isinstance(module.norm, FrozenBatchNorm2d | nn.BatchNorm2d):
+            _fold(module, module.norm)
+    return folded
+
+
+@torch.no_grad()
+def _fold(module: ConvNorm, norm: "FrozenBatchNorm2d | nn.BatchNorm2d") -> None:
+    conv = module.conv
+    weight, bias = conv.weight, conv.bias
+    assert isinstance(weight, Tensor) and norm.running_var is not None and norm.running_mean is not None
+    # in float64: folding must not be what a float32 engine differs by
+    scale = norm.weight.double() * torch.rsqrt(norm.running_var.double() + norm.eps)
+    shift = norm.bias.double() - norm.running_mean.double() * scale
+    if isinstance(bias, Tensor):
+        shift = shift + bias.double() * scale
+    new_weight = weight.double() * scale.view(-1, *([1] * (weight.dim() - 1)))
+    conv.weight = nn.Parameter(new_weight.to(weight.dtype), requires_grad=False)
+    conv.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+    module.norm = nn.Identity()
