@@ -1,0 +1,86 @@
+"""Audio and subtitle packets that travel beside the frames, from the demuxer of a source to the muxer of a sink."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from av.packet import Packet
+from av.stream import Stream
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # a TypedDict that only the stub has
+
+
+def stream_name(stream: Stream) -> str:
+    """A stream's name for people: `audio 1 (aac, eng)`."""
+    context = stream.codec_context
+    about = [context.name if context is not None else "no codec"]
+    if stream.language and stream.language != "und":
+        about.append(stream.language)
+    return f"{stream.type} {stream.index} ({', '.join(about)})"
+
+
+class Passengers:
+    """Packets read on the way to the next frame, kept until the sink that boarded takes them.
+
+    Packets are kept from the moment the source is open (finding its first frame reads some); if no sink has boarded
+    when the frames start to flow, nothing is kept from then on. The source's thread puts, the sink's thread takes;
+    memory is bounded by how far the demuxer is ahead of the sink (the pipeline's queues) and by how the file
+    interleaves its streams.
+
+    Attributes:
+        streams: the streams that may be copied, as templates for a muxer.
+        others: streams that no copy can be made of (attached pictures, data, a second picture track).
+        chapters: of the source, as PyAV has them.
+    """
+
+    def __init__(
+        self, streams: Sequence[Stream], others: Sequence[Stream] = (), chapters: "Sequence[Chapter]" = ()
+    ) -> None:
+        self.streams = tuple(streams)
+        self.others = tuple(others)
+        self.chapters = tuple(chapters)
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Fraction, Packet[Stream]]] = deque()
+        self._boarded = False
+        self._kept = True
+
+    def board(self) -> None:
+        """Packets are kept for the caller, one sink at a time; from the first one if the frames do not flow yet.
+
+        Raises:
+            ValueError: another sink takes them already.
+        """
+        with self._lock:
+            if self._boarded:
+                raise ValueError("the packets of this source already go to another sink")
+            self._boarded = self._kept = True
+
+    def depart(self) -> None:
+        """The frames start to flow: without a sink on board the packets go to nobody."""
+        with self._lock:
+            if not self._boarded:
+                self._kept = False
+                self._waiting.clear()
+
+    def leave(self) -> None:
+        """No packet is kept any more."""
+        with self._lock:
+            self._boarded = self._kept = False
+            self._waiting.clear()
+
+    def put(self, packet: Packet[Stream], seconds: Fraction) -> None:
+        """Adds a packet that the demuxer read; `seconds` is its time on the source's clock."""
+        with self._lock:
+            if self._kept:
+                self._waiting.append((seconds, packet))
+
+    def take(self, until: Fraction | None) -> list[Packet[Stream]]:
+        """Removes the packets up to `until` seconds (all of them when None), in the order they were read."""
+        taken: list[Packet[Stream]] = []
+        with self._lock:
+            while self._waiting and (until is None or self._waiting[0][0] <= until):
+                taken.append(self._waiting.popleft()[1])
+        return taken
