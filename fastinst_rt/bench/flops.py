@@ -1,0 +1,29 @@
+"""Multiply-adds of a network, by torch's own counter.
+
+The paper's GFLOPs count a multiply-add once; torch's counter counts it as two operations, so we halve it. It counts
+convolutions, matrix products and attention; norms, activations, interpolation and softmax are left out.
+"""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fastinst_rt.results import Size
+
+
+def multiply_adds(net: nn.Module, size: Size) -> float:
+    """Multiply-adds of one picture, in units of 10^9 (the paper's "GFLOPs").
+
+    Args:
+        net: takes float32 [1, 3, H, W]; may live on the meta device, where counting costs nothing.
+        size: (height, width) of the padded picture, multiples of 32.
+    """
+    device = next(net.parameters()).device
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, *size, device=device))
+    return float(counter.get_total_flops()) / 2e9
+
+
+def parameters(net: nn.Module) -> int:
+    """Learned numbers of a network (frozen batch norms hold none)."""
+    return sum(p.numel() for p in net.parameters())

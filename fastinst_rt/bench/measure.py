@@ -1,0 +1,144 @@
+"""Measure several variants in one run: warm each up until it stands still, then take their blocks in turn.
+
+Blocks are interleaved, and every second round runs backwards, so that a machine that gets slower during the run (heat,
+neighbours) makes all variants slower by the same, not only the later ones.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastinst_rt.bench.protocol import Protocol
+from fastinst_rt.bench.timers import Call, Seconds, Timer
+
+Say = Callable[[str], None]
+"""Takes one line of progress; called between blocks only, never while a clock runs."""
+
+Mode = Literal["latency", "throughput"]
+"""One call in flight, or as many as the device takes."""
+
+
+def say_nothing(line: str) -> None:
+    """The progress display of those who want none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One thing to measure.
+
+    Attributes:
+        call: takes nothing; everything it needs is allocated before.
+        timer: the clock of its level.
+        mode: see `Mode`.
+    """
+
+    call: Call
+    timer: Timer
+    mode: Mode = "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How a variant was warmed up.
+
+    Attributes:
+        seconds: how long it took.
+        calls: how many calls it took.
+        settled: whether the median stood still at the end.
+    """
+
+    seconds: float
+    calls: int
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All samples of one variant, in the order they were taken; none is ever left out.
+
+    Attributes:
+        samples: float64 [N], seconds a call (in throughput mode: seconds a call, averaged over its block).
+        blocks: int64 [N], the round each sample was taken in.
+        warm_up: what went before.
+    """
+
+    samples: Seconds
+    blocks: npt.NDArray[np.int64]
+    warm_up: WarmUp
+
+
+def warm_up(variant: Variant, protocol: Protocol) -> tuple[WarmUp, float]:
+    """Call until two consecutive windows have the same median.
+
+    Returns:
+        The record, and the median of the last window in seconds a call.
+    """
+    begin = time.perf_counter()
+    probe = np.empty(1)
+    variant.timer.latency(variant.call, probe)  # the first call may compile, allocate, load: it says nothing
+    calls, previous, median, settled = 1, np.inf, float(probe[0]), False
+    while not settled and time.perf_counter() - begin < protocol.warm_up_limit:
+        per_call = max(median, 1e-9)
+        window = np.empty(int(np.clip(protocol.warm_up / 3 / per_call, 1, 1000)))
+        variant.timer.latency(variant.call, window)
+        calls += len(window)
+        previous, median = median if calls > len(window) + 1 else np.inf, float(np.median(window))
+        still = abs(median - previous) <= protocol.settled * median
+        settled = still and time.perf_counter() - begin >= protocol.warm_up
+    return WarmUp(time.perf_counter() - begin, calls, settled), median
+
+
+def measure(variants: Mapping[str, Variant], protocol: Protocol, say: Say = say_nothing) -> dict[str, Measurement]:
+    """Measure all variants interleaved.
+
+    Args:
+        variants: name -> what to measure; all are ready to run and stay in memory until the end.
+        protocol: how long and how often.
+        say: progress, called between blocks.
+
+    Returns:
+        name -> its samples, in the order of `variants`.
+    """
+    warm: dict[str, WarmUp] = {}
+    plans: dict[str, list[int]] = {}
+    for name, variant in variants.items():
+        say(f"warm-up: {name}")
+        warm[name], median = warm_up(variant, protocol)
+        plans[name] = protocol.plan(median)
+    samples = {name: np.empty(_kept(variants[name].mode, plan)) for name, plan in plans.items()}
+    blocks = {name: np.empty(len(samples[name]), np.int64) for name in variants}
+    filled = dict.fromkeys(variants, 0)
+    rounds = max((len(plan) for plan in plans.values()), default=0)
+    for number in range(rounds):
+        say(f"round {number + 1} of {rounds}")
+        gc.collect()
+        for name in _order(list(variants), number):
+            if number >= len(plans[name]):
+                continue
+            calls = plans[name][number]
+            variant = variants[name]
+            if calls > 1:  # the variant before left its own data in the caches; long calls fill them by themselves
+                variant.call()
+            kept = 1 if variant.mode == "throughput" else calls
+            start = filled[name]
+            if variant.mode == "throughput":
+                samples[name][start] = variant.timer.throughput(variant.call, calls) / calls
+            else:
+                variant.timer.latency(variant.call, samples[name][start : start + kept])
+            blocks[name][start : start + kept] = number
+            filled[name] = start + kept
+    return {name: Measurement(samples[name], blocks[name], warm[name]) for name in variants}
+
+
+def _kept(mode: Mode, plan: Sequence[int]) -> int:
+    """Samples that a plan gives: a block of throughput is one sample."""
+    return len(plan) if mode == "throughput" else sum(plan)
+
+
+def _order(names: list[str], number: int) -> list[str]:
+    return names if number % 2 == 0 else names[::-1]

@@ -1,0 +1,81 @@
+"""A difference is found where there is one, and only there."""
+
+import time
+
+import pytest
+
+from fastinst_rt.bench.compare import compare
+from fastinst_rt.bench.measure import Variant, measure
+from fastinst_rt.bench.protocol import Protocol
+from fastinst_rt.bench.report import Report, Row, Subject
+from fastinst_rt.bench.timers import HostTimer
+
+from .builders import measurement, report, row, skipped
+
+
+def suite(seed: int, factor: float = 1.0, machine: float = 1.0) -> Report:
+    """A run of 20 rows, the first slower by `factor`, everything slower by `machine`."""
+    rows = [row(f"row {i}", 0.05 * machine * (factor if i == 0 else 1), seed=1000 * seed + i) for i in range(20)]
+    return report(*rows, yardstick=measurement(0.01 * machine, seed=1000 * seed + 500))
+
+
+def test_two_runs_of_one_machine_do_not_differ() -> None:
+    false = sum(not compare(suite(2 * i), suite(2 * i + 1)).same for i in range(8))
+    assert false <= 1
+
+
+def test_ten_per_cent_are_found() -> None:
+    for i in range(4):
+        found = compare(suite(2 * i), suite(2 * i + 1, factor=1.10))
+        assert [r.verdict for r in found.rows].count("slower") == 1
+        assert found.rows[0].verdict == "slower"
+        assert not found.same
+
+
+def test_ten_per_cent_less_are_found() -> None:
+    assert compare(suite(0), suite(1, factor=0.9)).rows[0].verdict == "faster"
+
+
+def test_a_slower_machine_is_no_slower_engine() -> None:
+    found = compare(suite(0), suite(1, machine=1.2))
+    assert found.same
+    assert found.machine is not None
+    assert found.machine.value == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_difference_below_the_resolution_is_never_claimed() -> None:
+    quiet = [
+        report(row("a", t, seed=s), yardstick=measurement(0.01, s, noise=1e-4)) for t, s in ((0.05, 1), (0.0503, 2))
+    ]
+    assert compare(*quiet).same
+
+
+def test_rows_of_one_run_only_are_said_to_be_so() -> None:
+    found = compare(
+        report(row("a", 0.1), row("b", 0.1)), report(row("a", 0.1), row("c", 0.1), skipped("b", "no memory"))
+    )
+    assert {r.id: r.verdict for r in found.rows} == {"a": "no difference", "b": "only in a", "c": "only in b"}
+
+
+def test_what_differs_in_the_environment_is_listed() -> None:
+    a, b = suite(0), suite(1)
+    assert compare(a, b).differences == {}
+    changed = Report(
+        **{**{f: getattr(b, f) for f in b.__dataclass_fields__}, "environment": {**b.environment, "torch_threads": 99}}
+    )
+    assert set(compare(a, changed).differences) == {"torch_threads"}
+
+
+def test_an_injected_sleep_of_ten_per_cent_is_found_on_a_real_clock() -> None:
+    protocol = Protocol(samples=60, seconds=2, least_samples=3, least_seconds=0, warm_up=0.05, warm_up_limit=0.3)
+
+    def one_run(seconds: float) -> Report:
+        variants = {
+            "engine": Variant(lambda: time.sleep(seconds), HostTimer()),
+            "yardstick": Variant(lambda: time.sleep(0.002), HostTimer()),
+        }
+        found = measure(variants, protocol)
+        subject = Subject(id="engine", label="engine", level="engine")
+        return report(Row(subject, found["engine"]), yardstick=found["yardstick"])
+
+    assert compare(one_run(0.005), one_run(0.0056)).rows[0].verdict == "slower"

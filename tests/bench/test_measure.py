@@ -1,0 +1,89 @@
+"""Warm-up, plan, interleaving: what the protocol promises."""
+
+import numpy as np
+import pytest
+
+from fastinst_rt.bench.measure import Variant, measure, warm_up
+from fastinst_rt.bench.protocol import FULL, QUICK, Protocol
+from fastinst_rt.bench.timers import Call, HostTimer, Seconds
+
+BRIEF = Protocol(samples=12, seconds=1, least_samples=3, least_seconds=0, warm_up=0.0, warm_up_limit=5, blocks=4)
+
+
+class ScriptedTimer(HostTimer):
+    """Calls, and takes the times from a script instead of a clock."""
+
+    def __init__(self, seconds: list[float]) -> None:
+        super().__init__()
+        self._seconds = iter(seconds)
+
+    def latency(self, call: Call, out: Seconds) -> None:
+        for i in range(len(out)):
+            call()
+            out[i] = next(self._seconds)
+
+
+def test_the_full_protocol_takes_200_samples_or_20_seconds() -> None:
+    assert sum(FULL.plan(0.05)) == 200
+    assert sum(FULL.plan(0.001)) == 2000  # 4 seconds would be 4000: the cap
+    assert sum(FULL.plan(0.01)) == 400  # quick calls fill at least 4 seconds
+    assert sum(FULL.plan(1.0)) == 20
+    assert sum(FULL.plan(30.0)) == FULL.least_samples
+
+
+def test_the_plan_spreads_the_calls_evenly_over_the_blocks() -> None:
+    plan = FULL.plan(0.05)
+    assert len(plan) == FULL.blocks
+    assert max(plan) - min(plan) <= 1
+    assert all(QUICK.plan(10.0))
+
+
+def test_warm_up_lasts_until_the_median_stands_still() -> None:
+    falling = [0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1]
+    record, median = warm_up(Variant(lambda: None, ScriptedTimer(falling)), BRIEF)
+    assert record.settled
+    assert record.calls == 7
+    assert median == 0.1
+
+
+def test_warm_up_gives_up_and_says_so() -> None:
+    restless = Protocol(warm_up=0.0, warm_up_limit=0.05, settled=0.02)
+    unsteady = [1.0, 2.0] * 100_000
+    record, _ = warm_up(Variant(lambda: None, ScriptedTimer(unsteady)), restless)
+    assert not record.settled
+
+
+def test_the_first_call_is_no_evidence_of_standing_still() -> None:
+    record, _ = warm_up(Variant(lambda: None, ScriptedTimer([0.1] * 50)), BRIEF)
+    assert record.calls == 3  # the first, and two windows to compare
+
+
+def test_blocks_of_the_variants_take_turns_and_turn_around() -> None:
+    calls: list[str] = []
+    variants = {name: Variant(lambda name=name: calls.append(name), ScriptedTimer([0.01] * 500)) for name in "ab"}  # type: ignore[misc]
+    found = measure(variants, BRIEF)
+    measured = "".join(calls)[6:]  # three warm-up calls each
+    block = 12 // 4 + 1  # one call before each block fills the caches again
+    assert measured == "".join(name * block for name in ("a", "b", "b", "a", "a", "b", "b", "a"))
+    assert found["a"].blocks.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+
+
+def test_every_sample_is_kept_in_its_order() -> None:
+    outlier = [0.01] * 10 + [5.0] + [0.01] * 100
+    found = measure({"a": Variant(lambda: None, ScriptedTimer(outlier))}, BRIEF)
+    assert found["a"].samples.max() == 5.0
+    assert len(found["a"].samples) == 12
+
+
+def test_throughput_gives_one_sample_a_block() -> None:
+    found = measure({"a": Variant(lambda: None, HostTimer(), "throughput")}, BRIEF)
+    assert len(found["a"].samples) == BRIEF.blocks
+    assert np.all(found["a"].samples > 0)
+
+
+def test_an_error_in_the_call_comes_out() -> None:
+    def broken() -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        measure({"a": Variant(broken, HostTimer())}, BRIEF)

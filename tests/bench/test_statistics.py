@@ -1,0 +1,62 @@
+"""Order statistics against NumPy, and intervals that mean what they say."""
+
+import numpy as np
+import pytest
+
+from fastinst_rt.bench.statistics import block_medians, change, resampled_medians, summarise
+
+
+def run(
+    seed: int, median: float, drift: float = 0.01, blocks: int = 10, each: int = 20
+) -> tuple[np.ndarray, np.ndarray]:
+    """A run whose blocks differ from each other by `drift`, as those of a real machine do."""
+    random = np.random.default_rng(seed)
+    level = median * (1 + drift * random.standard_normal(blocks))
+    samples = level.repeat(each) * (1 + 0.005 * random.standard_normal(blocks * each))
+    return samples, np.arange(blocks).repeat(each)
+
+
+def test_summary_keeps_every_sample() -> None:
+    samples = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
+    found = summarise(samples, np.arange(5))
+    assert (found.count, found.minimum, found.p50, found.maximum) == (5, 1.0, 3.0, 100.0)
+    assert found.mean == 22.0
+    assert found.std == pytest.approx(np.std(samples, ddof=1))
+    assert found.p90 == pytest.approx(np.percentile(samples, 90))
+    assert found.p99 == pytest.approx(np.percentile(samples, 99))
+    assert found.fps == pytest.approx(1 / 3)
+
+
+def test_one_sample_is_a_summary_too() -> None:
+    found = summarise(np.array([2.0]), np.zeros(1, np.int64))
+    assert found.std == 0.0
+    assert found.median_low == found.median_high == 2.0
+
+
+def test_no_sample_is_none() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        summarise(np.empty(0), np.empty(0, np.int64))
+
+
+def test_blocks_are_the_unit_of_chance() -> None:
+    samples, blocks = run(0, 1.0)
+    assert len(block_medians(samples, blocks)) == 10
+    of_blocks = resampled_medians(samples, blocks).std()
+    of_samples = resampled_medians(samples, np.arange(len(samples))).std()
+    assert of_blocks > 1.5 * of_samples  # samples of one block are alike: drawing them singly would claim too much
+
+
+def test_a_slowdown_of_ten_per_cent_is_seen() -> None:
+    found = change(run(1, 0.050), run(2, 0.055))
+    assert found.value == pytest.approx(0.10, abs=0.02)
+    assert found.excludes_zero
+
+
+def test_equal_runs_seldom_differ() -> None:
+    false = sum(change(run(2 * i, 1.0), run(2 * i + 1, 1.0)).excludes_zero for i in range(60))
+    assert false <= 4  # 99 % intervals of ten blocks; the bootstrap of so few blocks is a little narrow
+
+
+def test_the_interval_holds_the_change() -> None:
+    held = sum((c := change(run(2 * i, 1.0), run(2 * i + 1, 1.05))).low <= 0.05 <= c.high for i in range(60))
+    assert held >= 54
