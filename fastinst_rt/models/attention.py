@@ -37,7 +37,7 @@ class Attention(nn.Module):
         """
         projections = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            F.linear(x, weight, bias).view(*x.shape[:2], self.heads, -1).transpose(1, 2)
             for x, (weight, bias) in zip((query, key, value), projections, strict=True)
         )
         mask = None if allowed is None else allowed.unsqueeze(1)
@@ -73,7 +73,9 @@ class AttentionBlock(nn.Module):
         weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """x [B,Q,C] takes in memory [B,N,C]; the positions have those shapes; see `Attention` for the rest."""
-        attended, probabilities = self.attention(x + position, memory + memory_position, memory, allowed, weights=weights)
+        attended, probabilities = self.attention(
+            x + position, memory + memory_position, memory, allowed, weights=weights
+        )
         return self.norm(x + attended), probabilities
 
 
@@ -103,18 +105,16 @@ def may_attend(blocked: Tensor, free: int = 0) -> Tensor:
     Returns:
         bool [B,Q+free,N], True where a query may attend.
     """
-    # amin on integers, and not all(-1): TensorRT has no converter for that
-    nothing_left = blocked.to(torch.uint8).amin(-1, keepdim=True).bool()
-    allowed = ~blocked | nothing_left
-    if not free:
-        return allowed
-    unblocked = torch.ones((allowed.shape[0], free, allowed.shape[2]), dtype=torch.bool, device=allowed.device)
-    return torch.cat((allowed, unblocked), 1)
+    return _with_free(~blocked | blocked.all(-1, keepdim=True), free)
 
 
 def may_attend_by_masks(masks: Tensor, free: int = 0) -> Tensor:
     """`may_attend` for mask logits [B,Q,N]: a place is blocked where the logit is below 0."""
-    allowed = (masks >= 0) | (masks.amax(-1, keepdim=True) < 0)
+    # amax, and not all(): TensorRT has no converter for that
+    return _with_free((masks >= 0) | (masks.amax(-1, keepdim=True) < 0), free)
+
+
+def _with_free(allowed: Tensor, free: int) -> Tensor:
     if not free:
         return allowed
     unblocked = torch.ones_like(allowed[:, :1]).expand(-1, free, -1)

@@ -15,7 +15,8 @@ class Scene:
 
     Attributes:
         query_positions: [B,Q+auxiliary,C].
-        auxiliary: number of auxiliary queries, the last of the query axis; they are never masked and never predicted from.
+        auxiliary: number of auxiliary queries, the last of the query axis; they are never masked and never predicted
+            from.
         pixel_positions: one tensor [1,N,C] a level.
         sizes: (h, w) a level, N = h*w.
     """
@@ -38,8 +39,8 @@ class PredictionHead(nn.Module):
     """Class logits and masks of the object queries at one depth.
 
     LayerNorm on the queries, then a class MLP, and a mask MLP whose output is multiplied with a linear map of the pixel
-    features. The product is taken in the cheaper order: e . (W x + b) = (e W) . x + e . b, which spares the 256x256 linear
-    on every pixel (0.45 of 25 G multiply-adds a head for D1 at 576x768).
+    features. The product is taken in the cheaper order: e . (W x + b) = (e W) . x + e . b, which spares the 256x256
+    linear on every pixel (0.45 of 25 G multiply-adds a head for D1 at 576x768).
 
     Args:
         width: channels C.
@@ -62,7 +63,9 @@ class PredictionHead(nn.Module):
     def mask_logits(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """[B,Q,C], [B,N,C] -> [B,Q,N]."""
         embedding = self.masks(self.norm(queries))
-        return (embedding @ self.pixels.weight) @ pixels.transpose(1, 2) + (embedding @ self.pixels.bias).unsqueeze(-1)
+        constant = (embedding @ self.pixels.bias).unsqueeze(-1)
+        out: Tensor = (embedding @ self.pixels.weight) @ pixels.transpose(1, 2) + constant
+        return out
 
 
 class Decoder(nn.Module):
@@ -94,17 +97,17 @@ class Decoder(nn.Module):
     def mask_logits(self, depth: int, state: State, scene: Scene) -> Tensor:
         """Mask logits [B,Q,h,w] of the head at `depth`."""
         objects = state.queries[:, : state.queries.shape[1] - scene.auxiliary]
-        return self.head(depth).mask_logits(objects, state.pixels[0]).unflatten(-1, scene.sizes[0])
+        return self.head(depth).mask_logits(objects, state.pixels[0]).view(*objects.shape[:2], *scene.sizes[0])
 
     def class_logits(self, depth: int, state: State, scene: Scene) -> Tensor:
         """Class logits [B,Q,K+1] of the head at `depth`."""
         return self.head(depth).class_logits(state.queries[:, : state.queries.shape[1] - scene.auxiliary])
 
-    def allowed_by_masks(self, index: int, masks: Tensor, scene: Scene) -> Tensor:
+    def allowed_by_masks(self, index: int, masks: Tensor, scene: Scene) -> Tensor:  # noqa: ARG002
         """Where layer `index` may attend, given the mask logits [B,Q,h,w] predicted before it."""
         return may_attend_by_masks(masks.detach().flatten(2), scene.auxiliary)
 
-    def allowed_by_truth(self, index: int, blocked: Tensor, scene: Scene) -> Tensor:
+    def allowed_by_truth(self, index: int, blocked: Tensor, scene: Scene) -> Tensor:  # noqa: ARG002
         """Where layer `index` may attend, given bool [B,Q,h,w], True where blocked."""
         return may_attend(blocked.flatten(2), scene.auxiliary)
 
@@ -121,7 +124,13 @@ class DualPathLayer(nn.Module):
         self.query_feedforward = FeedForward(width, feedforward)
 
     def forward(
-        self, queries: Tensor, query_position: Tensor, pixels: Tensor, pixel_position: Tensor, allowed: Tensor, weights: bool
+        self,
+        queries: Tensor,
+        query_position: Tensor,
+        pixels: Tensor,
+        pixel_position: Tensor,
+        allowed: Tensor,
+        weights: bool,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         pixels, _ = self.pixel_cross_attention(pixels, pixel_position, queries, query_position)
         pixels = self.pixel_feedforward(pixels)

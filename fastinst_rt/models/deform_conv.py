@@ -8,9 +8,9 @@ from torch.nn import functional as F
 class DeformConv2d(nn.Module):
     """3x3 deformable convolution, one offset group, no modulation, padding 1, no bias until a norm is folded into it.
 
-    The nine taps of an output pixel are read (bilinear, zero outside the map) at their regular places plus an offset that
-    a 3x3 convolution with bias predicts from the same input: 18 channels, (dy, dx) for each tap in row-major order, in
-    input pixels.
+    The nine taps of an output pixel are read (bilinear, zero outside the map) at their regular places plus an offset
+    that a 3x3 convolution with bias predicts from the same input: 18 channels, (dy, dx) for each tap in row-major
+    order, in input pixels.
 
     All nine taps are one `grid_sample` call and the weights one matrix product, because that converts to TensorRT
     (`torchvision.ops.deform_conv2d` does not).

@@ -1,4 +1,4 @@
-"""The assembled network: backbone, pixel decoder, queries, decoder, heads. FastInst and Mask2Former-light are both this."""
+"""The assembled network, for FastInst and Mask2Former-light: backbone, pixel decoder, queries, decoder, heads."""
 
 from dataclasses import dataclass, field
 
@@ -23,15 +23,16 @@ class Trace:
     """One forward pass with everything that training and explanation need.
 
     Attributes:
-        predictions: (class logits [B,Q,K+1], mask logits [B,Q,H/8,W/8]) of heads 0..D; head 0 is before the first layer.
+        predictions: (class logits [B,Q,K+1], mask logits [B,Q,H/8,W/8]) of heads 0..D; head 0 is before the first
+            layer.
         proposal_logits: [B,K+1,H/16,W/16], float32 or wider; None for learnable queries.
         proposal_indices: int64 [B,Q], flat place y*w+x on the stride-16 map of each query; None for learnable queries.
         query_features: [B,Q+auxiliary,C] as they enter the decoder, auxiliary queries last.
         query_positions: as `query_features`.
         states: what enters layer 0, then what leaves each layer (D+1 entries): feeds a layer again.
         scene: positions and sizes, the same for all layers.
-        attention: cross-attention weights of each layer, float [B,Q+auxiliary,h,w], mean over the heads, a distribution over
-            the pixels of the level that the layer looks at; empty unless asked for.
+        attention: cross-attention weights of each layer, float [B,Q+auxiliary,h,w], mean over the heads, a distribution
+            over the pixels of the level that the layer looks at; empty unless asked for.
     """
 
     predictions: tuple[Prediction, ...]
@@ -46,14 +47,17 @@ class Trace:
     @property
     def proposal_size(self) -> tuple[int, int] | None:
         """(h, w) of the map that `proposal_indices` point into."""
-        return None if self.proposal_logits is None else tuple(self.proposal_logits.shape[-2:])  # type: ignore[return-value]
+        if self.proposal_logits is None:
+            return None
+        height, width = self.proposal_logits.shape[-2:]
+        return height, width
 
 
 class FastInst(nn.Module):
     """FastInst (He et al., CVPR 2023), or one of the networks of Table I between it and Mask2Former-light.
 
-    `net(image)` takes float32 [B,3,H,W], RGB, 0..255, H and W multiples of 32, and returns class logits [B,Q,K+1] (the last
-    column is "no object") and mask logits [B,Q,H/8,W/8].
+    `net(image)` takes float32 [B,3,H,W], RGB, 0..255, H and W multiples of 32, and returns class logits [B,Q,K+1] (the
+    last column is "no object") and mask logits [B,Q,H/8,W/8].
 
     Args:
         spec: what to build; see `zoo.get_spec`.
@@ -83,7 +87,7 @@ class FastInst(nn.Module):
         return self.forward_normalized(self.normalize(image))
 
     def forward_normalized(self, x: Tensor) -> Prediction:
-        """`forward` for a picture that is already normalised (and zero-padded after that, as the published model does)."""
+        """`forward` for a picture already normalised (and zero-padded after that, as the published model does)."""
         decoder = self.decoder
         _, state, scene = self._prepare(x)
         masks = decoder.mask_logits(0, state, scene)
@@ -115,7 +119,7 @@ class FastInst(nn.Module):
             states.append(state)
             predictions.append(self._predict(index + 1, state, scene))
             if weights is not None:
-                attentions.append(weights.unflatten(-1, scene.sizes[decoder.level(index)]))
+                attentions.append(weights.view(*weights.shape[:2], *scene.sizes[decoder.level(index)]))
         return Trace(
             predictions=tuple(predictions),
             proposal_logits=queries.proposal_logits,
@@ -153,7 +157,8 @@ class FastInst(nn.Module):
         if isinstance(self.queries, ActivationGuidedQueries):
             queries = self.queries(e4, self.positions(e4))
         else:
-            queries = Queries(*self.queries(e4), None, None)
+            features, positions = self.queries(e4)
+            queries = Queries(features, positions, None, None)
         features, positions, auxiliary = queries.features, queries.positions, 0
         if self.auxiliary is not None:
             more_features, more_positions = self.auxiliary(e4)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -57,7 +58,7 @@ class MLP(nn.Module):
 
     def __init__(self, *widths: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
@@ -80,7 +81,7 @@ class AtLeastFloat32(nn.Module):
                 return tensor.to(device=moved.device, dtype=torch.promote_types(tensor.dtype, torch.float32))
             return moved
 
-        super()._apply(widest, recurse)
+        super()._apply(widest, recurse)  # type: ignore[no-untyped-call]
         return self
 
 
@@ -105,7 +106,8 @@ Net = TypeVar("Net", bound=nn.Module)
 def fold_batch_norms(net: Net) -> Net:
     """A copy of `net` whose batch norms (frozen, or trained ones in eval mode) are folded into their convolutions.
 
-    The copy computes the same function, is in eval mode and has fewer operators. Group norms stay: they depend on the picture.
+    The copy computes the same function, is in eval mode and has fewer operators. Group norms stay: they depend on the
+    picture.
     """
     folded = copy.deepcopy(net).eval()
     for module in folded.modules():
@@ -118,7 +120,9 @@ def fold_batch_norms(net: Net) -> Net:
 def _fold(module: ConvNorm, norm: "FrozenBatchNorm2d | nn.BatchNorm2d") -> None:
     conv = module.conv
     weight, bias = conv.weight, conv.bias
-    assert isinstance(weight, Tensor) and norm.running_var is not None and norm.running_mean is not None
+    assert isinstance(weight, Tensor)
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
     # in float64: folding must not be what a float32 engine differs by
     scale = norm.weight.double() * torch.rsqrt(norm.running_var.double() + norm.eps)
     shift = norm.bias.double() - norm.running_mean.double() * scale

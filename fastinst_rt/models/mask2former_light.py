@@ -24,7 +24,13 @@ class SequentialLayer(nn.Module):
         self.feedforward = FeedForward(width, feedforward)
 
     def forward(
-        self, queries: Tensor, query_position: Tensor, pixels: Tensor, pixel_position: Tensor, allowed: Tensor, weights: bool
+        self,
+        queries: Tensor,
+        query_position: Tensor,
+        pixels: Tensor,
+        pixel_position: Tensor,
+        allowed: Tensor,
+        weights: bool,
     ) -> tuple[Tensor, Tensor | None]:
         queries, attention = self.cross_attention(
             queries, query_position, pixels, pixel_position, allowed, weights=weights
@@ -36,8 +42,8 @@ class SequentialLayer(nn.Module):
 class SequentialDecoder(Decoder):
     """Nine layers that attend to E5, E4, E3 in turn; every depth is predicted with the same head.
 
-    Levels are ordered E3, E4, E5 in `State.pixels`. Each level has an embedding that is added to its pixel features; mask
-    features are made from E3 as the pixel decoder gave it. The class head is one linear layer, as in Mask2Former.
+    Levels are ordered E3, E4, E5 in `State.pixels`. Each level has an embedding that is added to its pixel features;
+    mask features are made from E3 as the pixel decoder gave it. The class head is one linear layer, as in Mask2Former.
 
     Args:
         width, heads, feedforward: 256, 8, 2048.

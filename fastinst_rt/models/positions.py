@@ -39,9 +39,7 @@ class SinePositions(nn.Module):
         precise = torch.promote_types(like.dtype, torch.float32)
         height, width = like.shape[-2:]
         vertical, horizontal = (self._axis(n, like.device, precise) for n in (height, width))
-        grid = torch.cat(
-            (vertical[:, :, None].expand(-1, -1, width), horizontal[:, None, :].expand(-1, height, -1)), 0
-        )
+        grid = torch.cat((vertical[:, :, None].expand(-1, -1, width), horizontal[:, None, :].expand(-1, height, -1)), 0)
         return grid.unsqueeze(0).to(like.dtype)
 
     def _axis(self, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:

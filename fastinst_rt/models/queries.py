@@ -30,8 +30,8 @@ def proposal_ranks(probabilities: Tensor, *, local_maximum_first: bool = True) -
     """The rank score of each pixel as a proposal.
 
     p is the probability of the pixel's best class. A pixel whose p is not below that of its eight neighbours *in the
-    plane of the same class*, where each pixel counts for its best class only and outside is zero, and not below 1e-6, is a
-    local maximum: it gets p + 1, so that all local maxima come before all other pixels, which get p.
+    plane of the same class*, where each pixel counts for its best class only and outside is zero, and not below 1e-6,
+    is a local maximum: it gets p + 1, so that all local maxima come before all other pixels, which get p.
 
     Args:
         probabilities: [B,K,h,w], softmax over K+1 classes without the no-object column.
@@ -39,7 +39,8 @@ def proposal_ranks(probabilities: Tensor, *, local_maximum_first: bool = True) -
     Returns:
         [B,h,w], in [0, 2].
     """
-    best, best_class = probabilities.max(1, keepdim=True)
+    # amax and argmax, and not max: TensorRT has no converter for a max of which both results are used
+    best, best_class = probabilities.amax(1, keepdim=True), probabilities.argmax(1, keepdim=True)
     if not local_maximum_first:
         return best.squeeze(1)
     classes = torch.arange(probabilities.shape[1], device=probabilities.device).view(1, -1, 1, 1)
@@ -52,8 +53,8 @@ def proposal_ranks(probabilities: Tensor, *, local_maximum_first: bool = True) -
 class ActivationGuidedQueries(AtLeastFloat32):
     """IA-guided queries: an auxiliary class head on E4 says where objects are; the features there become the queries.
 
-    This part computes in float32 (or wider) whatever the precision of the rest and of autocast: local maxima get +1, and
-    the spacing of float16 in [1, 2) is 0.001, so proposals would tie and change order.
+    This part computes in float32 (or wider) whatever the precision of the rest and of autocast: local maxima get +1,
+    and the spacing of float16 in [1, 2) is 0.001, so proposals would tie and change order.
 
     Args:
         width: channels of E4.

@@ -14,11 +14,11 @@ class ModelSpec:
 
     Attributes:
         name: the name that `create_model` takes.
-        short_side, max_side: the picture is scaled so that its short side is `short_side`, unless its long side would pass
-            `max_side` [pixels].
+        short_side, max_side: the picture is scaled so that its short side is `short_side`, unless its long side would
+            pass `max_side` [pixels].
         categories: the classes, in the order of the class logits.
-        backbone, width, heads, feedforward, decoder_layers, num_queries, num_auxiliary_queries: architecture; width is the
-            number of channels from the pixel decoder on.
+        backbone, width, heads, feedforward, decoder_layers, num_queries, num_auxiliary_queries: architecture; width is
+            the number of channels from the pixel decoder on.
         dual_path: A of Table I (off: Mask2Former's sequential decoder on three levels).
         activation_guided_queries: B of Table I (off: learnable queries).
         learnable_positions_and_auxiliary: E of Table I (off: sine positions, no auxiliary queries).

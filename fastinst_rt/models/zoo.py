@@ -1,6 +1,7 @@
 """The table of named models, and the switches that turn one into the networks of the paper's ablations."""
 
 from dataclasses import replace
+from typing import Any
 
 from fastinst_rt.categories import COCO, Categories
 from fastinst_rt.errors import UsageError
@@ -69,8 +70,8 @@ def create_model(
 ) -> FastInst:
     """Build a named model with random weights, in eval mode.
 
-    The keyword arguments are the switches of the paper's ablations; one left out stays as the named model has it. Table I
-    goes from `mask2former-light-r50` to FastInst-D3 with A = `dual_path`, B = `activation_guided_queries`, E =
+    The keyword arguments are the switches of the paper's ablations; one left out stays as the named model has it. Table
+    I goes from `mask2former-light-r50` to FastInst-D3 with A = `dual_path`, B = `activation_guided_queries`, E =
     `learnable_positions_and_auxiliary` (C, mask-guided learning, changes the training and not the network):
 
     | on       | -    | B    | A    | A B  | A B E |
@@ -80,10 +81,10 @@ def create_model(
     The sources leave two things open; the parameter counts of the table decide them:
 
     - Mask2Former-light makes its mask features with a 1x1 convolution (a 3x3 one would give 41.4 M without B).
-    - "A" stands for three dual-path layers "including a small head change": each depth gets heads of its own, and the class
-      layer becomes an MLP, as in the published FastInst. With learnable queries (A without B) the head before the first layer
-      keeps Mask2Former's single linear class layer. Its input is then the same for every picture, so an MLP has nothing to
-      tell apart there, and with one the network would have 33.6 M parameters.
+    - "A" stands for three dual-path layers "including a small head change": each depth gets heads of its own, and the
+      class layer becomes an MLP, as in the published FastInst. With learnable queries (A without B) the head before the
+      first layer keeps Mask2Former's single linear class layer. Its input is then the same for every picture, so an MLP
+      has nothing to tell apart there, and with one the network would have 33.6 M parameters.
 
     Args:
         name: one of `list_models()`.
@@ -119,7 +120,8 @@ def create_model(
         "activation_guided_queries": activation_guided_queries,
         "local_maximum_first": local_maximum_first,
     }
-    changed = replace(changed, **{key: value for key, value in numbers.items() if value is not None})  # type: ignore[arg-type]
+    given: dict[str, Any] = {key: value for key, value in numbers.items() if value is not None}
+    changed = replace(changed, **given)
     if changed != spec:
         changed = replace(
             changed, checkpoint=None, ap_val=None, ap_test=None, params_m=None, gflops=None, fps_v100=None
