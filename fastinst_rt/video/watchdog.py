@@ -1,0 +1,93 @@
+"""Tells which stage stands still: stages say when a piece of work starts and ends; waiting on a queue is none."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastinst_rt.errors import EngineError, FastInstError, OutputError, SourceLostError
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that one piece of work of a stage may take; None is for ever.
+
+    Attributes:
+        warn: after which the user is told.
+        source: for the next frame. Live sources have time-outs of their own and may wait for a camera to come back.
+        first_infer: for the first inference, which may compile.
+        infer: for every other inference.
+        render: for drawing and writing one frame.
+    """
+
+    warn: float = 10.0
+    source: float | None = 60.0
+    first_infer: float | None = 1800.0
+    infer: float | None = 120.0
+    render: float | None = 60.0
+
+
+class Pulse:
+    """What one stage is doing now; written by its thread, read by the watchdog."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.done = 0
+        self._since: float | None = None
+        self._what = ""
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Marks a piece of work, e.g. `frame 37`."""
+        self._what = what
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+            self.done += 1
+
+    def still_for(self) -> tuple[float, str]:
+        """Seconds the present piece of work has taken (0 when there is none), and what it is."""
+        since = self._since
+        return (0.0 if since is None else time.monotonic() - since), self._what
+
+
+class Watchdog:
+    """Looks at the pulses now and then."""
+
+    def __init__(self, pulses: Mapping[str, Pulse], patience: Patience) -> None:
+        self._pulses = pulses
+        self._patience = patience
+        self._warned: set[tuple[str, int]] = set()
+        self.warnings: list[str] = []
+
+    def check(self) -> None:
+        """Notes a warning for a stage that takes long.
+
+        Raises:
+            SourceLostError, EngineError, OutputError: a stage has stood still for longer than it may.
+        """
+        for stage, pulse in self._pulses.items():
+            done = pulse.done
+            seconds, what = pulse.still_for()
+            limit = self._limit(stage, done)
+            if limit is not None and seconds > limit:
+                raise _stalled(stage, seconds, what)
+            if seconds > self._patience.warn and (stage, done) not in self._warned:
+                self._warned.add((stage, done))
+                self.warnings.append(f"the {stage} stage stood still for over {self._patience.warn:.0f} s on {what}")
+
+    def _limit(self, stage: str, done: int) -> float | None:
+        if stage == "infer" and done == 0:
+            return self._patience.first_infer
+        return {"source": self._patience.source, "infer": self._patience.infer, "render": self._patience.render}[stage]
+
+
+def _stalled(stage: str, seconds: float, what: str) -> FastInstError:
+    problem = f"The {stage} stage stood still for {seconds:.0f} s on {what}, so the run was stopped."
+    if stage == "source":
+        return SourceLostError(problem, "Check that the source still delivers; what came before has been kept.")
+    if stage == "infer":
+        return EngineError(problem, "Try --backend eager, or a smaller --short-side.")
+    return OutputError(problem, "Check that the disk or the network drive of the output answers.")
