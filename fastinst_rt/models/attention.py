@@ -50,7 +50,9 @@ class Attention(nn.Module):
             probabilities = per_head.mean(1)
             attended = per_head @ v
         else:
-            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            # The usual scale, but said: without it TensorRT's converter takes no constant queries (Mask2Former's first
+            # layer) and computes the scale in float32 inside the graph.
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1 / sqrt(q.shape[-1]))
         return self.out_proj(attended.transpose(1, 2).flatten(2)), probabilities
 
 
