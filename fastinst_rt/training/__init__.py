@@ -1,0 +1,1 @@
+"""Training: the published losses and recipe, partial labels, and exactly resumable runs."""

@@ -1,0 +1,135 @@
+"""The augmentation recipes: how a sample is drawn from a data set for one place in a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastinst_rt.training.augment import Size, coloured, flipped, present, random_crop, resized, short_side_size
+from fastinst_rt.training.mixing import copy_pasted, fitted, mosaic
+from fastinst_rt.training.samples import Sample, SampleSource
+
+Draw = np.random.Generator
+
+
+class Recipe(Protocol):
+    """Makes one training sample."""
+
+    def __call__(self, source: SampleSource, index: int, rng: Draw, batch_rng: Draw) -> Sample:
+        """Draw the sample that starts from picture `index`.
+
+        Args:
+            rng: the sample's own randomness.
+            batch_rng: the same numbers for every sample of a batch, for what they share (the input size).
+        """
+
+
+@dataclass(frozen=True)
+class CocoRecipe:
+    """The published COCO augmentation.
+
+    Half the time the short side is drawn from `short_sides`; otherwise from `crop_short_sides`, a rectangle with sides
+    of `crop_sides` pixels is cut out, and it is resized like the first half. Then a mirror half the time.
+
+    Attributes:
+        short_sides: of the network's input, pixels.
+        max_side: its longest side, pixels.
+        crop_short_sides: short sides before the crop.
+        crop_sides: least and greatest side of the crop, pixels.
+        colour: colour jitter.
+    """
+
+    short_sides: Sequence[int] = tuple(range(416, 641, 32))
+    max_side: int = 853
+    crop_short_sides: Sequence[int] = (400, 500, 600)
+    crop_sides: tuple[int, int] = (384, 600)
+    colour: bool = False
+
+    def __call__(self, source: SampleSource, index: int, rng: Draw, batch_rng: Draw) -> Sample:  # noqa: ARG002
+        sample = source[index]
+        if rng.random() < 0.5:
+            before = int(rng.choice(self.crop_short_sides))
+            sample = resized(sample, short_side_size(sample.size, before, 1 << 30))
+            low, high = self.crop_sides
+            crop = (int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1)))
+            sample = random_crop(sample, crop, rng)
+        short = int(rng.choice(self.short_sides))
+        sample = resized(sample, short_side_size(sample.size, short, self.max_side))
+        return _finished(sample, rng, self.colour)
+
+
+@dataclass(frozen=True)
+class CropRecipe:
+    """The Cityscapes augmentation: a random short side, a crop of fixed size, colour jitter, a mirror half the time.
+
+    Attributes:
+        short_sides: before the crop, pixels.
+        crop: (height, width) in pixels.
+        colour: colour jitter.
+    """
+
+    short_sides: Sequence[int] = tuple(range(800, 1025, 32))
+    crop: Size = (512, 1024)
+    colour: bool = True
+
+    def __call__(self, source: SampleSource, index: int, rng: Draw, batch_rng: Draw) -> Sample:  # noqa: ARG002
+        sample = source[index]
+        sample = resized(sample, short_side_size(sample.size, int(rng.choice(self.short_sides)), 1 << 30))
+        return _finished(random_crop(sample, self.crop, rng), rng, self.colour)
+
+
+@dataclass(frozen=True)
+class JitterRecipe:
+    """Strong augmentation for little data: scale jitter into a frame, mosaic, copy-paste, colour, mirror.
+
+    Attributes:
+        sizes: network inputs (height, width); a batch draws one.
+        zoom: least and greatest scale relative to the picture fitted into the frame.
+        mosaic: share of samples made of four pictures.
+        paste: share of samples with instances of another picture in front.
+        colour: share of samples with colour jitter.
+        paste_weights: weight of each class as a source of pasted instances; classes that are missing have 0.
+    """
+
+    sizes: Sequence[Size] = ((320, 416), (416, 320), (352, 352))
+    zoom: tuple[float, float] = (0.8, 1.8)
+    mosaic: float = 0.2
+    paste: float = 0.3
+    colour: float = 0.5
+    paste_weights: npt.NDArray[np.float64] | None = None
+
+    def __call__(self, source: SampleSource, index: int, rng: Draw, batch_rng: Draw) -> Sample:
+        size = self.sizes[int(batch_rng.integers(len(self.sizes)))]
+        if rng.random() < self.mosaic:
+            others = [source[int(other)] for other in rng.integers(0, len(source), 3)]
+            sample = mosaic([source[index], *others], size, rng)
+        else:
+            sample = self._framed(source[index], size, rng)
+        if self.paste_weights is not None and rng.random() < self.paste:
+            sample = self._with_pasted(sample, source, rng)
+        return _finished(sample, rng, rng.random() < self.colour)
+
+    def _framed(self, sample: Sample, size: Size, rng: Draw) -> Sample:
+        low, high = np.log(self.zoom)
+        return fitted(sample, size, float(np.exp(rng.uniform(low, high))), rng)
+
+    def _with_pasted(self, sample: Sample, source: SampleSource, rng: Draw) -> Sample:
+        assert self.paste_weights is not None
+        for _ in range(3):  # most pictures hold one of the wanted classes; three tries are enough
+            donor = source[int(rng.integers(len(source)))]
+            donor = self._framed(flipped(donor) if rng.random() < 0.5 else donor, sample.size, rng)
+            areas = np.count_nonzero(donor.masks, axis=(1, 2))
+            weight = self.paste_weights[donor.class_ids] * (areas >= 64)
+            if weight.any():
+                count = min(int(rng.integers(1, 4)), int(np.count_nonzero(weight)))
+                chosen = rng.choice(len(weight), count, replace=False, p=weight / weight.sum())
+                return copy_pasted(sample, donor, [int(i) for i in chosen])
+        return sample
+
+
+def _finished(sample: Sample, rng: Draw, colour: bool) -> Sample:
+    if colour:
+        sample = coloured(sample, rng)
+    return present(flipped(sample) if rng.random() < 0.5 else sample)
