@@ -65,7 +65,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def write_picture(path: Path, image: npt.NDArray[np.uint8]) -> None:
+def write_picture(path: Path, image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
     """Write a picture in the format of its ending, beside its final name first, then moved into place.
 
     Args:
@@ -161,14 +161,22 @@ def output_paths(inputs: list[Path], output: Path) -> list[Path]:
     for source, target in zip(inputs, targets, strict=True):
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"The output {target} is the input itself.", "Give another folder or name with -o.")
-    folder = targets[0].parent if targets else output
+    make_folder(targets[0].parent)
+    return targets
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"The folder {folder} cannot be made: {error.strerror}.", "Give a folder that you can write to."
         ) from None
-    return targets
 
 
 def _is_glob(text: str) -> bool:

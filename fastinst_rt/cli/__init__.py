@@ -1,9 +1,9 @@
 """The command line: parse, call, print. Heavy libraries are imported inside the commands, never at module level."""
 
-from fastinst_rt.cli import models
+from fastinst_rt.cli import image, models
 from fastinst_rt.cli.app import app, main
 
-for commands in (models,):  # the order of `--help`
+for commands in (image, models):  # the order of `--help`
     commands.register(app)
 
 __all__ = ["app", "main"]

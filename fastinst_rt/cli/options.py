@@ -11,7 +11,10 @@ def _remember_verbose(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
-Model = Annotated[str | None, typer.Option("--model", "-m", help="Model name; see [b]fastinst-rt models[/].")]
+DEFAULT_MODEL = "fastinst-nano"
+"""Runs anywhere and brings its weights along."""
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Model name; see [b]fastinst-rt models[/].")]
 Weights = Annotated[
     Path | None,
     typer.Option("--weights", "-w", help="Checkpoint (.safetensors or a released .pth); default: the model's own."),
@@ -32,3 +35,8 @@ EngineDir = Annotated[Path | None, typer.Option("--engine-dir", help="Where comp
 JsonSummary = Annotated[Path | None, typer.Option("--json-summary", help="Write the summary of the run as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary; errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Say more, and show tracebacks.", callback=_remember_verbose)]
+
+
+def split(text: str | None) -> list[str] | None:
+    """The names in a comma-separated option, or None where it was not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
