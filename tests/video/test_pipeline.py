@@ -181,7 +181,7 @@ class TestFailures:
     def test_what_the_main_thread_does_may_fail(self) -> None:
         sink = MemorySink()
 
-        def broken(seconds: float) -> None:
+        def broken(_: float) -> None:
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
