@@ -61,7 +61,7 @@ def _read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             # torch's own text advises to load without safety: only the name that it refused is taken from it
-            if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            if refused := re.search(r"GLOBAL ((?:\w+\.)+\w+)", str(error)):
                 _refuse(path, refused[1])
             raise pickle.UnpicklingError("it is no pickle that torch writes") from error
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str], *, hal
         save_file(tensors, partial, metadata=_header(written))
         partial.replace(path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise OutputError(
             f"The weights cannot be written to {path}: {_reason(error)}.", "Choose another place with --output."
         ) from error
@@ -181,8 +183,9 @@ def _spec_from(header: Mapping[str, str]) -> ModelSpec:
     }
     written = ModelSpec(name=header["model"], categories=Categories(**classes), **architecture)
     # the published figures are the zoo's to tell, and only of the model as published
+    unpublished: dict[str, Any] = dict.fromkeys(_PUBLISHED)
     named = get_spec(written.name) if written.name in list_models() else written
-    return named if replace(named, **dict.fromkeys(_PUBLISHED)) == written else written
+    return named if replace(named, **unpublished) == written else written
 
 
 def _storable(name: str, tensor: Tensor, half: bool) -> Tensor:
