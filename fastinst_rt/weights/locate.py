@@ -67,7 +67,7 @@ def load_any(net: nn.Module, path: Path | str) -> WeightsMetadata:
         WeightsError: the file is missing, damaged or does not fit the network.
     """
     path = Path(path)
-    if _is_ours(path):
+    if is_ours(path):
         return load_weights(net, path)
     return WeightsMetadata(spec_of(net), load_official_checkpoint(net, path))
 
@@ -90,11 +90,12 @@ def load_network(
     """
     spec = get_spec(name)
     path = resolve_weights(spec, weights, cache=cache)
-    if _is_ours(path) and (written := read_metadata(path).spec).name == name:
+    if is_ours(path) and (written := read_metadata(path).spec).name == name:
         spec = written
     net = FastInst(spec).eval()
     return net, load_any(net, path), path
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a file is (or calls itself) safetensors; any other is read as a released checkpoint."""
     return path.suffix == ".safetensors" or is_safetensors(path)
