@@ -19,7 +19,8 @@ def multiply_adds(net: nn.Module, size: Size) -> float:
         size: (height, width) of the padded picture, multiples of 32.
     """
     device = next(net.parameters()).device
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    # Gradients stay on: the counter's hooks fail on a network whose first output is a parameter (torch 2.13).
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, *size, device=device))
     return float(counter.get_total_flops()) / 2e9
 
