@@ -20,10 +20,8 @@ def require_display() -> None:
         return  # elsewhere a window needs no server, and who names another platform knows why
     name = os.environ.get("DISPLAY")
     if not name:
-        wayland = (
-            " (OpenCV's windows need X; Wayland offers it as XWayland)" if os.environ.get("WAYLAND_DISPLAY") else ""
-        )
-        raise OutputError(f"There is no display to open a window on: DISPLAY is not set{wayland}.", _REMEDY)
+        hint = " (OpenCV's windows need XWayland)" if os.environ.get("WAYLAND_DISPLAY") else ""
+        raise OutputError(f"There is no display to open a window on: DISPLAY is not set{hint}.", _REMEDY)
     try:
         xcb = ctypes.CDLL("libxcb.so.1")
     except OSError as error:
@@ -48,7 +46,8 @@ def _require_plugin() -> None:
     """Loads the Qt plugin that OpenCV's wheel brings: a library it misses is then named here and not in an abort."""
     import cv2
 
-    if "GUI" in cv2.getBuildInformation() and "NONE" in _gui_line(cv2.getBuildInformation()):
+    gui = next((line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GUI:")), "")
+    if "NONE" in gui:
         raise OutputError("This OpenCV was built without windows.", "Install opencv-python, not its headless variant.")
     plugin = Path(cv2.__file__).parent / "qt" / "plugins" / "platforms" / "libqxcb.so"
     if not plugin.exists():
@@ -57,7 +56,3 @@ def _require_plugin() -> None:
         ctypes.CDLL(str(plugin))
     except OSError as error:
         raise OutputError(f"OpenCV cannot open windows here: {error}.", _REMEDY) from error
-
-
-def _gui_line(build_information: str) -> str:
-    return next(line for line in build_information.splitlines() if line.strip().startswith("GUI:"))

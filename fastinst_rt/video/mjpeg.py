@@ -167,6 +167,11 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SEND_TIMEOUT
     server_version = "fastinst-rt"
 
+    def setup(self) -> None:
+        """Keeps the system's send buffer small: what waits there is what a slow viewer lags behind."""
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
+        super().setup()
+
     def do_GET(self) -> None:
         """Answers a browser."""
         sink = cast(_Server, self.server).sink
@@ -196,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not logged: the terminal shows the progress of the run."""
 
     def _is_meant(self) -> bool:
-        """On loopback only loopback names are answered: a web page elsewhere must not read the camera by DNS rebinding."""
+        """On loopback only loopback names are answered: no web page elsewhere may read the camera by DNS rebinding."""
         bound = cast(tuple[str, int], self.server.server_address)[0]
         asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         return bound not in _LOOPBACK or asked in _LOOPBACK
