@@ -44,14 +44,15 @@ def list_(cache_dir: CacheDir = None, verbose: Verbose = False) -> None:  # noqa
 
     from fastinst_rt.weights.catalogue import holdings
 
-    words = {"released": "not here: weights pull", "none": "never released: train them"}
-    table = Table("model", "AP val", "weights", "MB", "file", box=None, pad_edge=False)
+    words = {"released": "not here, can be pulled", "none": "not here, never released"}
+    table = Table(box=None, pad_edge=False)
+    for title in ("model", "weights", "MB", "file"):
+        table.add_column(title, no_wrap=title != "file", overflow="fold")
     for holding in holdings(cache_dir):
         size = "" if holding.path is None else f"{holding.path.stat().st_size / 1e6:.1f}"
-        precision = "" if holding.spec.ap_val is None else f"{holding.spec.ap_val:.1f}"
         file = str(holding.path or holding.spec.checkpoint or "")
-        table.add_row(holding.spec.name, precision, words.get(holding.origin, holding.origin), size, file)
-    Console(soft_wrap=True).print(table)
+        table.add_row(holding.spec.name, words.get(holding.origin, holding.origin), size, file)
+    Console().print(table)
 
 
 @app.command(
@@ -146,7 +147,7 @@ def _progress(model: str, quiet: bool) -> "Iterator[tuple[Progress, Callable[[],
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=quiet) as bar:
-        task = bar.add_task(model, start=False)
+        task = bar.add_task(model, start=False, total=None)
 
         def step(here: int, total: int | None) -> None:
             bar.start_task(task)
