@@ -78,7 +78,7 @@ class CocoInstances:
         self.image_dir = Path(image_dir)
         content = read_json(self.json_path)
         try:
-            self.categories = categories or _categories_of(content["categories"])
+            self.categories = categories or categories_of(content["categories"])
             self._images: list[Mapping[str, Any]] = list(content["images"])
             self._annotations: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
             self._class_of = {number: index for index, number in enumerate(self.categories.dataset_ids)}
@@ -165,7 +165,8 @@ def to_rle(segmentation: Any, size: Size) -> RLE:
     return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 
 
-def _categories_of(records: list[Mapping[str, Any]]) -> Categories:
+def categories_of(records: list[Mapping[str, Any]]) -> Categories:
+    """The class table of a file's category records, in the order of their ids."""
     ordered = sorted(records, key=lambda record: int(record["id"]))
     return Categories(
         names=tuple(str(record["name"]) for record in ordered),
