@@ -8,10 +8,9 @@ from pathlib import Path
 from fastinst_rt.errors import SourceOpenError
 from fastinst_rt.video.urls import is_url
 
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .wmv .flv .3gp .ogv .mxf .vob .y4m .h264 .h265 .hevc"
-    .split()
-)  # fmt: skip
+_SUFFIXES = "mp4 m4v mov mkv webm avi ts m2ts mts mpg mpeg wmv flv 3gp ogv mxf vob y4m h264 h265 hevc"
+
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Files of a folder with these suffixes are taken for videos; a file that is named itself may have any."""
 
 
@@ -42,7 +41,8 @@ def _expand(text: str) -> list[str]:
     if re.search(r"%0?\d*d", path.name):
         return [text]
     if glob.has_magic(text):
-        matches = [m for m in glob.glob(text, recursive=True) if Path(m).is_file() and _is_finished(Path(m))]
+        # Path.glob takes no absolute pattern, and its users none that starts in another folder.
+        matches = [m for m in glob.glob(text, recursive=True) if _is_finished(Path(m))]  # noqa: PTH207
         if not matches:
             raise SourceOpenError(f"Nothing matches {text}.", "Check the pattern and the folder.")
         return sorted(matches, key=_natural)

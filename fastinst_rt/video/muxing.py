@@ -1,0 +1,198 @@
+"""Containers on their way to disk: a part beside the final name that is playable at any moment, then the whole."""
+
+import contextlib
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from fastinst_rt.errors import OutputError, UsageError
+
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+_FRAGMENT = 500_000
+"""Microseconds of a fragment: what a killed run loses at most, besides what the encoder looks ahead."""
+
+_NAMED_IN_PACKETS = frozenset({"ac3", "eac3", "av1", "vp9", "truehd"})
+"""Codecs whose description for an MP4 index is made from their first packet."""
+
+_INCOMPLETE = "fastinst-rt: incomplete"
+"""The comment in an output whose run broke off."""
+
+_OWN_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "comment"})
+"""Tags of a source that describe its file, not its content; our comment says whether the run got to its end."""
+
+
+Beginnings = dict[int, list[Fraction]]
+"""By stream index, the times in seconds of the first two packets that were muxed.
+
+Two, because a muxer of fragments that may write no edit list moves the first packet of a stream to zero, and all the
+others by another amount.
+"""
+
+
+def container_format(path: Path) -> str:
+    """FFmpeg's format by the suffix.
+
+    Raises:
+        UsageError: a suffix that is no video container we write.
+    """
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"{path.name} has no suffix of a video that can be written.", f"Use {', '.join(_FORMATS)}."
+        ) from None
+
+
+def part_path(path: Path) -> Path:
+    """The file that is written before it gets its final name: hidden, beside it, with the same suffix."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
+
+
+def check_writable(path: Path, source: Path | None) -> None:
+    """That the output can be begun.
+
+    Raises:
+        UsageError: it is a folder, or the very file that is read.
+        OutputError: its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "Name a file.")
+    with contextlib.suppress(OSError):
+        if source is not None and path.exists() and path.samefile(source):
+            raise UsageError(f"{path} is both input and output.", "Give the output another name.")
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} is not there.", "Create it first, or name another output.")
+    part = part_path(path)
+    try:
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be written to: {error.strerror}.", "Name another folder.") from error
+
+
+def content_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The tags of a source that hold for its annotated copy too."""
+    return {key: value for key, value in metadata.items() if key.lower() not in _OWN_TAGS}
+
+
+def is_incomplete(path: Path) -> bool:
+    """Whether a video of ours was finalised by a run that broke off (or cannot be read at all)."""
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            tags = {key.lower(): value for key, value in container.metadata.items()}
+            return tags.get("comment") == _INCOMPLETE
+    except (av.FFmpegError, OSError):
+        return True
+
+
+def open_part(path: Path) -> OutputContainer:
+    """An empty container at `part_path(path)`, tagged as incomplete.
+
+    Raises:
+        OSError: it cannot be made (PyAV's errors are OSErrors too where the system said no).
+    """
+    part = av.open(f"file:{part_path(path)}", "w", format=container_format(path))
+    part.metadata["comment"] = _INCOMPLETE
+    return part
+
+
+def begin_part(part: OutputContainer, all_have_begun: bool) -> None:
+    """Writes the head of a part in the way that keeps the file playable while it grows.
+
+    MP4 and MOV are written in fragments. Their index is held back until every stream has had a packet, since only
+    then its edit lists (start times) are right and codecs that say what they are in their packets are known. Where
+    a stream keeps everybody waiting the index is written at once; the times of such a part are shifted by its muxer,
+    which `finalise` takes back. Matroska is playable by nature.
+    """
+    part.container_options.update({"flush_packets": "1", "strict": "experimental"})
+    if part.format.name in ("mp4", "mov"):
+        codecs = {stream.codec_context.codec.canonical_name for stream in part.streams if stream.codec_context}
+        held = "+delay_moov" if all_have_begun or codecs & _NAMED_IN_PACKETS else ""
+        part.container_options.update(
+            {"movflags": f"+empty_moov{held}+default_base_moof", "frag_duration": str(_FRAGMENT)}
+        )
+        part.container_options["movie_timescale"] = _movie_timescale(part)
+    else:
+        part.container_options.update({"cluster_time_limit": str(_FRAGMENT // 1000), "avoid_negative_ts": "disabled"})
+    part.start_encoding()
+
+
+def finalise(path: Path, begun: Beginnings, complete: bool) -> None:
+    """Makes the final file of a finished part and removes the part.
+
+    Args:
+        path: the final name.
+        begun: what went into the part, to restore times that its muxer had to shift.
+        complete: whether the run got to its end; otherwise the file stays tagged as incomplete.
+
+    Raises:
+        OSError: no room for the second copy, or it cannot be moved; the part is then kept.
+    """
+    part = part_path(path)
+    whole = path.with_name(f".{path.stem}.whole{path.suffix}")
+    try:
+        _remux(part, whole, container_format(path), begun, complete)
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
+    part.unlink()
+
+
+def _remux(part: Path, whole: Path, name: str, begun: Beginnings, complete: bool) -> None:
+    options = {"strict": "experimental"}
+    options |= {"movflags": "+faststart"} if name in ("mp4", "mov") else {"avoid_negative_ts": "disabled"}
+    with (
+        av.open(f"file:{part}") as source,
+        av.open(f"file:{whole}", "w", format=name, container_options=options) as target,
+    ):
+        copies = {stream.index: copy_stream(target, stream) for stream in source.streams}
+        target.metadata.update(content_tags(source.metadata))
+        if not complete:
+            target.metadata["comment"] = _INCOMPLETE
+        target.set_chapters(source.chapters())
+        if name in ("mp4", "mov"):
+            target.container_options["movie_timescale"] = _movie_timescale(target)
+        shifts: dict[int, list[int]] = {stream.index: [] for stream in source.streams}
+        for packet in _packets(source):
+            index = packet.stream_index
+            times, known = begun.get(index, []), shifts[index]
+            if len(known) < len(times) and packet.pts is not None:
+                known.append(round(times[len(known)] / packet.time_base) - packet.pts)
+            shift_packet(packet, known[-1] if known else 0)
+            packet.stream = copies[index]
+            target.mux(packet)
+
+
+def _movie_timescale(container: OutputContainer) -> str:
+    """Units a second in which the start times of all streams are whole numbers; FFmpeg's 1000 rounds them."""
+    common = math.lcm(*(stream.time_base.denominator for stream in container.streams if stream.time_base))
+    return str(common if common < 2**31 else 1_000_000)
+
+
+def shift_packet(packet: "Packet[Stream]", units: int) -> None:
+    """Moves a packet in time, in its own units."""
+    packet.dts = None if packet.dts is None else packet.dts + units
+    packet.pts = None if packet.pts is None else packet.pts + units
+
+
+def _packets(source: InputContainer) -> "Iterable[Packet[Stream]]":
+    return (packet for packet in source.demux() if packet.dts is not None or packet.size > 0)
+
+
+def copy_stream(target: OutputContainer, stream: Stream) -> Stream:
+    """A stream of `target` for packets of `stream` as they are, with its language and disposition.
+
+    Raises:
+        ValueError: the container cannot take its codec.
+    """
+    copy = target.add_stream_from_template(stream, opaque=True)
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+    return copy
