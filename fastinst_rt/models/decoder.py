@@ -115,10 +115,10 @@ class Decoder(nn.Module):
 class DualPathLayer(nn.Module):
     """One dual-path update: pixel features from all queries first, then queries from the updated pixel features."""
 
-    def __init__(self, width: int, heads: int, feedforward: int) -> None:
+    def __init__(self, width: int, heads: int, feedforward: int, pixel_feedforward: int) -> None:
         super().__init__()
         self.pixel_cross_attention = AttentionBlock(width, heads)
-        self.pixel_feedforward = FeedForward(width, feedforward)
+        self.pixel_feedforward = FeedForward(width, pixel_feedforward)
         self.query_cross_attention = AttentionBlock(width, heads)
         self.query_self_attention = AttentionBlock(width, heads)
         self.query_feedforward = FeedForward(width, feedforward)
@@ -148,6 +148,7 @@ class DualPathDecoder(Decoder):
         width, heads, feedforward: 256, 8, 1024 in the published models.
         num_classes: K.
         num_layers: D.
+        pixel_feedforward: hidden width of the pixel path's feed-forward; None for `feedforward`.
         linear_first_classes: see `PredictionHead`; for the head before the first layer.
     """
 
@@ -159,10 +160,12 @@ class DualPathDecoder(Decoder):
         num_classes: int,
         num_layers: int,
         *,
+        pixel_feedforward: int | None = None,
         linear_first_classes: bool = False,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DualPathLayer(width, heads, feedforward) for _ in range(num_layers))
+        pixel_hidden = pixel_feedforward or feedforward
+        self.layers = nn.ModuleList(DualPathLayer(width, heads, feedforward, pixel_hidden) for _ in range(num_layers))
         self.heads = nn.ModuleList(
             PredictionHead(width, num_classes, linear_classes=linear_first_classes and depth == 0)
             for depth in range(num_layers + 1)

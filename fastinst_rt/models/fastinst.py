@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from fastinst_rt.models.decoder import Decoder, DualPathDecoder, Scene, State, tokens
+from fastinst_rt.models.efficientnet_lite import EfficientNetLite
 from fastinst_rt.models.layers import Normalization
 from fastinst_rt.models.mask2former_light import SequentialDecoder
-from fastinst_rt.models.pixel_decoder import PPMFPN
+from fastinst_rt.models.pixel_decoder import PPMFPN, LightPPMFPN
 from fastinst_rt.models.positions import LearnablePositions, SinePositions
 from fastinst_rt.models.queries import ActivationGuidedQueries, LearnableQueries, Queries
 from fastinst_rt.models.resnet import ResNet
@@ -69,7 +70,8 @@ class FastInst(nn.Module):
         width = spec.width
         self.normalize = Normalization(spec.pixel_mean, spec.pixel_std)
         self.backbone = _backbone(spec)
-        self.pixel_decoder = PPMFPN(self.backbone.out_channels, width)
+        pixel_decoder = LightPPMFPN if spec.light_pixel_decoder else PPMFPN
+        self.pixel_decoder = pixel_decoder(self.backbone.out_channels, width)
         side = round(spec.num_queries**0.5)
         learnable = spec.learnable_positions_and_auxiliary
         self.positions = LearnablePositions(width, side) if learnable else SinePositions(width)
@@ -178,7 +180,9 @@ class FastInst(nn.Module):
         return self.decoder.head(0).pixels.weight.dtype
 
 
-def _backbone(spec: ModelSpec) -> ResNet:
+def _backbone(spec: ModelSpec) -> ResNet | EfficientNetLite:
+    if spec.backbone == "lite0":
+        return EfficientNetLite(0)
     if spec.backbone == "r50dcn":
         return ResNetDeformable(50)
     return ResNet({"r50": 50, "r101": 101}[spec.backbone])
@@ -193,5 +197,6 @@ def _decoder(spec: ModelSpec) -> Decoder:
         spec.feedforward,
         spec.num_classes,
         spec.decoder_layers,
+        pixel_feedforward=spec.pixel_feedforward,
         linear_first_classes=not spec.activation_guided_queries,
     )

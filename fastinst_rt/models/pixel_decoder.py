@@ -19,6 +19,15 @@ def conv_group_norm(in_channels: int, out_channels: int, kernel: int, *, relu: b
     return ConvNorm(conv, nn.GroupNorm(32, out_channels), nn.ReLU() if relu else None)
 
 
+def conv_batch_norm(
+    in_channels: int, out_channels: int, kernel: int, *, groups: int = 1, relu: bool = True
+) -> ConvNorm:
+    """Convolution without bias + batch norm (+ ReLU), same size."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=False)
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    return ConvNorm(conv, nn.BatchNorm2d(out_channels), nn.ReLU() if relu else None)
+
+
 class PyramidPooling(nn.Module):
     """Pyramid pooling module (Zhao et al., 2017): [B,C,H,W] -> same shape, with context of the whole picture.
 
@@ -50,9 +59,15 @@ class PPMFPN(nn.Module):
 
     def __init__(self, in_channels: tuple[int, int, int], width: int = 256) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(conv_group_norm(c, width, 1, relu=False) for c in in_channels)
-        self.outputs = nn.ModuleList(conv_group_norm(width, width, 3, relu=True) for _ in in_channels)
+        self.laterals = nn.ModuleList(self._lateral(c, width) for c in in_channels)
+        self.outputs = nn.ModuleList(self._output(width) for _ in in_channels)
         self.pyramid = PyramidPooling(width)
+
+    def _lateral(self, in_channels: int, width: int) -> nn.Module:
+        return conv_group_norm(in_channels, width, 1, relu=False)
+
+    def _output(self, width: int) -> nn.Module:
+        return conv_group_norm(width, width, 3, relu=True)
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         e5 = self.outputs[2](self.pyramid(self.laterals[2](c5)))
@@ -61,3 +76,16 @@ class PPMFPN(nn.Module):
         lateral3 = self.laterals[0](c3)
         e3 = self.outputs[0](lateral3 + resize(e4, lateral3.shape[-2:]))
         return e3, e4, e5
+
+
+class LightPPMFPN(PPMFPN):
+    """PPM-FPN for a CPU: batch norms, and output convolutions that are depth-wise 5x5 and then 1x1.
+
+    Batch norms fold into the convolutions at inference; group norms cannot (see `zoo` for what either costs).
+    """
+
+    def _lateral(self, in_channels: int, width: int) -> nn.Module:
+        return conv_batch_norm(in_channels, width, 1, relu=False)
+
+    def _output(self, width: int) -> nn.Module:
+        return nn.Sequential(conv_batch_norm(width, width, 5, groups=width), conv_batch_norm(width, width, 1))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from fastinst_rt.categories import Categories
 
-Backbone = Literal["r50", "r101", "r50dcn"]
+Backbone = Literal["r50", "r101", "r50dcn", "lite0"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class ModelSpec:
         categories: the classes, in the order of the class logits.
         backbone, width, heads, feedforward, decoder_layers, num_queries, num_auxiliary_queries: architecture; width is
             the number of channels from the pixel decoder on.
+        pixel_feedforward: hidden width of the pixel path's feed-forward where it is not `feedforward`.
+        light_pixel_decoder: depth-wise convolutions and batch norms in the PPM-FPN.
         dual_path: A of Table I (off: Mask2Former's sequential decoder on three levels).
         activation_guided_queries: B of Table I (off: learnable queries).
         learnable_positions_and_auxiliary: E of Table I (off: sine positions, no auxiliary queries).
@@ -41,6 +43,8 @@ class ModelSpec:
     width: int = 256
     heads: int = 8
     feedforward: int = 1024
+    pixel_feedforward: int | None = None
+    light_pixel_decoder: bool = False
     dual_path: bool = True
     activation_guided_queries: bool = True
     learnable_positions_and_auxiliary: bool = True
