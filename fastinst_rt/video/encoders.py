@@ -76,6 +76,30 @@ class EncoderChoice:
         context.options = dict(self.options)
 
 
+def alpha_encoder(suffix: str, info: SourceInfo) -> EncoderChoice:
+    """The encoder that keeps an alpha channel in that container: ProRes 4444 in .mov, VP9 in .webm.
+
+    Raises:
+        UsageError: another container.
+        OutputError: it cannot take the size.
+    """
+    choices = {
+        ".mov": EncoderChoice("prores_ks", "yuva444p10le", {"profile": "4444", "vendor": "apl0"}),
+        ".webm": EncoderChoice(
+            "libvpx-vp9",
+            "yuva420p",
+            # libvpx cannot look ahead with alpha
+            {**_SETTINGS["libvpx-vp9"].options, "crf": "24", "auto-alt-ref": "0"},
+        ),
+    }
+    choice = choices.get(suffix.lower())
+    if choice is None:
+        raise UsageError(f"A matte cannot be written to {suffix or 'a name without suffix'}.", "Use .mov or .webm.")
+    if not _opens(choice, info):
+        raise OutputError(f"{choice.name} cannot take {info.width}x{info.height} pictures.", "Scale the video down.")
+    return choice
+
+
 def choose_encoder(codec: str, crf: int | None, info: SourceInfo) -> EncoderChoice:
     """The first encoder of the codec that opens for this size.
 

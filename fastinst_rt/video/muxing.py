@@ -1,6 +1,5 @@
 """Containers on their way to disk: a part beside the final name that is playable at any moment, then the whole."""
 
-import contextlib
 import math
 from collections.abc import Iterable
 from fractions import Fraction
@@ -11,7 +10,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from fastinst_rt.errors import OutputError, UsageError
+from fastinst_rt.errors import UsageError
+from fastinst_rt.video.part_file import part_path
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -48,33 +48,6 @@ def container_format(path: Path) -> str:
         raise UsageError(
             f"{path.name} has no suffix of a video that can be written.", f"Use {', '.join(_FORMATS)}."
         ) from None
-
-
-def part_path(path: Path) -> Path:
-    """The file that is written before it gets its final name: hidden, beside it, with the same suffix."""
-    return path.with_name(f".{path.stem}.part{path.suffix}")
-
-
-def check_writable(path: Path, source: Path | None) -> None:
-    """That the output can be begun.
-
-    Raises:
-        UsageError: it is a folder, or the very file that is read.
-        OutputError: its folder is missing or cannot be written to.
-    """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", "Name a file.")
-    with contextlib.suppress(OSError):
-        if source is not None and path.exists() and path.samefile(source):
-            raise UsageError(f"{path} is both input and output.", "Give the output another name.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} is not there.", "Create it first, or name another output.")
-    part = part_path(path)
-    try:
-        part.touch()
-        part.unlink()
-    except OSError as error:
-        raise OutputError(f"{path.parent} cannot be written to: {error.strerror}.", "Name another folder.") from error
 
 
 def content_tags(metadata: dict[str, str]) -> dict[str, str]:
