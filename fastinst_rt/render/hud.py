@@ -27,7 +27,7 @@ def draw_hud(image: npt.NDArray[np.uint8], lines: Sequence[str]) -> npt.NDArray[
     if not lines:
         return image
     height, width = image.shape[:2]
-    size = max(10, round(text_size((height, width)) * 0.85))
+    size = text_size((height, width))
     letters = [coverage(line, size) for line in lines]
     margin = size * 3 // 4
     step = round(letters[0].shape[0] * 1.08)

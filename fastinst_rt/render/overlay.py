@@ -116,7 +116,7 @@ def _outline(canvas: Image, instances: Instances, paint: Image, width: int) -> N
         found, _ = cv2.findContours(
             np.ascontiguousarray(mask).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
         )
-        lines = [cv2.approxPolyDP(line, 0.5 * width, True) for line in found if len(line) > 8]
+        lines = [cv2.approxPolyDP(line, 0.35 * width, True) for line in found if len(line) > 8]
         cv2.polylines(canvas, lines, True, paint[i].tolist(), width, cv2.LINE_AA)
 
 

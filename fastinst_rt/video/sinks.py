@@ -19,8 +19,10 @@ class Sink(Protocol):
     """
 
     needs_overlay: bool
-    path: Path | None
     notes: list[str]
+
+    @property
+    def path(self) -> Path | None: ...
 
     def write(self, frame: Frame, annotated: npt.NDArray[np.uint8] | None, instances: Instances) -> None:
         """Takes one frame; `annotated` is uint8 [H, W, 3] BGR, there when `needs_overlay` is.

@@ -1,0 +1,46 @@
+"""How the commands open their segmenter, and how they say which weights it has."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastinst_rt.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fastinst_rt.segmenter import Segmenter
+
+
+def open_segmenter(
+    console: "Console",
+    model: str,
+    weights: Path | str | None,
+    backend: str,
+    precision: str | None,
+    device: str,
+    score: float,
+    classes: str | None,
+    max_instances: int,
+    short_side: int | None,
+    max_side: int | None,
+    engine_dir: Path | None,
+    live: bool,
+) -> "Segmenter":
+    """The segmenter that the shared options describe; loading it takes a moment, so the user is told."""
+    with console.status(f"loading {model} ..."):
+        from fastinst_rt.segmenter import Segmenter
+
+        return Segmenter.from_pretrained(
+            model,
+            weights=None if weights is None else str(weights),
+            backend=backend,
+            precision=precision,
+            device=device,
+            score=score,
+            classes=options.split(classes),
+            max_instances=max_instances,
+            short_side=short_side,
+            max_side=max_side,
+            engine_dir=engine_dir,
+            mode="latency" if live else "throughput",
+        )

@@ -1,0 +1,115 @@
+"""One input through the pipeline to its outputs, as the commands want it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastinst_rt.render import Overlay
+from fastinst_rt.results import Instances, Size
+from fastinst_rt.video.jsonl_sink import JsonlSink
+from fastinst_rt.video.mask_sink import MaskSink
+from fastinst_rt.video.matte_sink import MatteSink
+from fastinst_rt.video.outputs import Job, Outputs
+from fastinst_rt.video.pipeline import Pipeline
+from fastinst_rt.video.plan import Plan
+from fastinst_rt.video.sinks import Sink
+from fastinst_rt.video.sources import Source, SourceInfo, SourceOptions, open_source
+from fastinst_rt.video.summary import Snapshot, Summary
+from fastinst_rt.video.video_sink import VideoSink
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for every job of a run.
+
+    Attributes:
+        source: how inputs are opened.
+        plan: how frames travel.
+        overlay: how instances are drawn.
+        codec, crf, audio: see `VideoSink`.
+        model: name for the summary.
+    """
+
+    source: SourceOptions = field(default_factory=SourceOptions)
+    plan: Plan = field(default_factory=Plan)
+    overlay: Overlay = field(default_factory=Overlay)
+    codec: str | None = None
+    crf: int | None = None
+    audio: bool = True
+    model: str = ""
+
+
+class Network(Protocol):
+    """What a job needs of a `Segmenter`."""
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> Instances: ...
+
+    @property
+    def engine_name(self) -> str: ...
+
+    def prepare(self, frame: Size) -> object: ...
+
+
+Watch = Callable[[Snapshot], None]
+"""Told of the state of the running job, in the main thread."""
+
+
+def run_job(
+    job: Job,
+    network: Network,
+    settings: Settings,
+    on_open: Callable[[SourceInfo], Watch] | None = None,
+    on_end: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Runs one job to its end.
+
+    Args:
+        network: opened; its engine for this source's shape is prepared before the first frame.
+        on_open: told of the source once it is open; returns who is told of the progress.
+        on_end: told of the summary, of a failed or interrupted run too.
+
+    Raises:
+        See `open_source`, the sinks and `Pipeline.run`.
+    """
+    source = open_source(job.source, settings.source)
+    sinks: list[Sink] = []
+    with closing_on_error(source, sinks):
+        network.prepare((source.info.height, source.info.width))
+        # One by one, so that those before a failure are known.
+        for sink in open_sinks(job.outputs, source, settings):
+            sinks.append(sink)
+    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, settings.model, network.engine_name)
+    watch = None if on_open is None else on_open(source.info)
+    try:
+        return pipeline.run(on_progress=watch)
+    finally:
+        if on_end is not None and pipeline.summary is not None:
+            on_end(pipeline.summary)
+
+
+def open_sinks(outputs: Outputs, source: Source, settings: Settings) -> Iterator[Sink]:
+    """Opens the outputs of a job, one after the other."""
+    if outputs.video is not None:
+        yield VideoSink(outputs.video, source, settings.codec, settings.crf, settings.audio)
+    if outputs.json is not None:
+        yield JsonlSink(outputs.json, source)
+    if outputs.masks is not None:
+        yield MaskSink(outputs.masks, source)
+    if outputs.matte is not None:
+        yield MatteSink(outputs.matte, source)
+
+
+@contextmanager
+def closing_on_error(source: Source, sinks: list[Sink]) -> Iterator[None]:
+    """Gives back the source and the sinks that were opened so far if the block fails; a pipeline does it later."""
+    try:
+        yield
+    except BaseException:
+        for sink in sinks:
+            sink.abort()
+        source.close()
+        raise
