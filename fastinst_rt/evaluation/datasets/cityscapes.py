@@ -15,7 +15,8 @@ from fastinst_rt.rle import encode_crop
 
 _IMAGE = "_leftImg8bit.png"
 _LABELS = "_gtFine_instanceIds.png"
-_INSTANCES_FROM = 1000
+INSTANCES_FROM = 1000
+"""Values from here on are separated instances: label id x 1000 + number."""
 
 
 class Cityscapes:
@@ -88,7 +89,7 @@ class Cityscapes:
             segment_map=numbers[places].reshape(stored.shape),
             ids=np.arange(1, known.sum() + 1),
             class_ids=class_ids,
-            is_crowd=things & (values[known] < _INSTANCES_FROM),
+            is_crowd=things & (values[known] < INSTANCES_FROM),
             categories=self.categories,
         )
 
@@ -111,4 +112,4 @@ class Cityscapes:
 
 def label_of(instance_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Label ids of stored values."""
-    return np.where(instance_ids >= _INSTANCES_FROM, instance_ids // _INSTANCES_FROM, instance_ids)
+    return np.where(instance_ids >= INSTANCES_FROM, instance_ids // INSTANCES_FROM, instance_ids)
