@@ -4,24 +4,26 @@ The paper's GFLOPs count a multiply-add once; torch's counter counts it as two o
 convolutions, matrix products and attention; norms, activations, interpolation and softmax are left out.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fastinst_rt.results import Size
 
 
-def multiply_adds(net: nn.Module, size: Size) -> float:
-    """Multiply-adds of one picture, in units of 10^9 (the paper's "GFLOPs").
+def multiply_adds(build: Callable[[], nn.Module], size: Size) -> float:
+    """Multiply-adds of one picture, in units of 10^9 (the paper's "GFLOPs"). Nothing is computed: tensors are fake.
 
     Args:
-        net: takes float32 [1, 3, H, W]; may live on the meta device, where counting costs nothing.
+        build: makes the network, which takes float32 [1, 3, H, W].
         size: (height, width) of the padded picture, multiples of 32.
     """
-    device = next(net.parameters()).device
-    # Gradients stay on: the counter's hooks fail on a network whose first output is a parameter (torch 2.13).
-    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
-        net(torch.zeros(1, 3, *size, device=device))
+    # Gradients stay on: the counter's hooks fail on a network one of whose parts returns a parameter (torch 2.13).
+    with FakeTensorMode(), torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        build()(torch.zeros(1, 3, *size))
     return float(counter.get_total_flops()) / 2e9
 
 

@@ -23,7 +23,9 @@ def as_rich(report: Report) -> RenderableType:
     table = Table(title=report.title, title_justify="left", pad_edge=False)
     for title in (*_FIXED, *titles):
         table.add_column(
-            title, justify="left" if title in ("row", "level", "input") else "right", no_wrap=title == "row"
+            title,
+            justify="left" if title in ("row", "level", "input") else "right",
+            no_wrap=title in ("row", "level", "fps"),
         )
     for row in report.rows:
         cells = _cells(row, titles)
@@ -102,7 +104,7 @@ def machine_line(report: Report) -> str:
     return " · ".join(parts)
 
 
-def console(width: int = 150) -> Console:
+def console(width: int = 180) -> Console:
     """A console on stdout; where it is no terminal, wide enough that no cell is cut."""
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=width)

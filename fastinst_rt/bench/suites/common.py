@@ -23,16 +23,29 @@ from fastinst_rt.bench.yardstick import yardstick
 from fastinst_rt.errors import FastInstError, WeightsError
 from fastinst_rt.models.fastinst import FastInst
 from fastinst_rt.models.zoo import create_model
-from fastinst_rt.results import Geometry
+from fastinst_rt.preprocess import geometry
+from fastinst_rt.results import Geometry, Size
+from fastinst_rt.segmenter import Segmenter
+
+DEFAULT_MODEL = "fastinst-nano"
 
 COCO_FRAME = (480, 640)
 """The most common shape of COCO's pictures; the rows beside the paper's figures are measured on it."""
 
 RANDOM = "random, seed 0"
+KEPT = 10
+"""Instances kept on random weights: a little more than the 7 that a picture of COCO holds on average."""
+
 RANDOM_NOTE = (
-    "Rows marked 'random' run on random weights. The network does the same arithmetic whatever its weights are; "
-    "selecting and enlarging depend on how many instances are kept (column 'kept')."
+    "* random weights (seed 0). The network does the same arithmetic whatever its weights are; selecting and enlarging "
+    "depend on the instances kept. On random weights no score reaches a threshold, so the best "
+    f"{KEPT} are kept, with whatever masks they have."
 )
+
+
+def starred(text: str, weights: str) -> str:
+    """The text with the star that `RANDOM_NOTE` explains, if the weights are random."""
+    return f"{text} *" if weights == RANDOM else text
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Settings:
 
     Attributes:
         protocol: how long and how often.
-        model: for the suites that measure one model; None for their own choice.
+        model: for the suites that measure one model.
         weights: a checkpoint for `model`; None for what is on this machine.
         backend, precision, device, engine_dir: of the engines; None or "auto" as everywhere else.
         score: threshold of the instances kept.
@@ -51,7 +64,7 @@ class Settings:
     """
 
     protocol: Protocol = FULL
-    model: str | None = None
+    model: str = DEFAULT_MODEL
     weights: Path | None = None
     backend: str = "auto"
     precision: str | None = None
@@ -124,6 +137,33 @@ def engine_for(net: FastInst, weights_sha256: str | None, shape: Geometry, setti
     )
 
 
+def segmenter_on(
+    engine: Engine, net: FastInst, weights: str, shape: Geometry, score: float, exact: bool = False
+) -> Segmenter:
+    """A segmenter over an engine that is open already, for pictures of that one shape.
+
+    Args:
+        weights: as `network` returns it; on random ones the best `KEPT` instances are kept whatever their score.
+        score: threshold, with real weights.
+        exact: the published order of operations.
+    """
+    random = weights == RANDOM
+    return Segmenter(
+        lambda _shape, _progress: engine,
+        net.spec.categories,
+        short_side=min(shape.resized),
+        max_side=max(shape.resized),
+        score=0.0 if random else score,
+        max_instances=KEPT if random else 100,
+        exact=exact,
+    )
+
+
+def shape_for(net: FastInst, settings: Settings, frame: Size) -> Geometry:
+    """How a frame of (height, width) becomes the network's input."""
+    return geometry(frame, settings.short_side or net.spec.short_side, settings.max_side or net.spec.max_side)
+
+
 def paper_settings(settings: Settings) -> Settings:
     """For suites of many networks: on a CPU, "auto" means eager, since building an engine takes longer than measuring
     it; on a GPU it means what it means everywhere."""
@@ -180,7 +220,7 @@ class Run:
         self._suite, self._title, self._settings = suite, title, settings
         self._entries: dict[str, _Entry] = {}
         self._before = environment.condition()
-        self._yardstick: Measurement | None = None
+        self.yardstick: Measurement | None = None
 
     def add(self, subject: Subject, variant: Variant, **facts: Any) -> None:
         """A row to measure; its call is tried once, and one that fails becomes a skipped row."""
@@ -215,7 +255,7 @@ class Run:
         variants = {key: entry.variant for key, entry in self._entries.items() if entry.variant is not None}
         variants[YARDSTICK] = Variant(yardstick(device), host_timer(device))
         found = measure(variants, self._settings.protocol, self._settings.say)
-        self._yardstick = found.pop(YARDSTICK)
+        self.yardstick = found.pop(YARDSTICK)
         for key, measurement in found.items():
             self._entries[key].measurement = measurement
         for entry in self._entries.values():
@@ -232,6 +272,10 @@ class Run:
         """The rows as they stand."""
         return [Row(e.subject, e.measurement, e.skipped, e.facts) for e in self._entries.values()]
 
+    def arrange(self, ids: Sequence[str]) -> None:
+        """Put these rows first, in this order."""
+        self._entries = {key: self._entries[key] for key in (*ids, *(k for k in self._entries if k not in ids))}
+
     def report(self, checks: Sequence[Check] = (), notes: Sequence[str] = ()) -> Report:
         """The finished report, with the machine's condition at the end."""
         return Report(
@@ -241,7 +285,7 @@ class Run:
             checks=tuple(checks),
             notes=tuple(notes),
             protocol=self._settings.protocol,
-            yardstick=self._yardstick,
+            yardstick=self.yardstick,
             environment=environment.describe(),
             before=self._before,
             after=environment.condition(),

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from fastinst_rt.backends.hardware import resolve_device
 from fastinst_rt.bench.flops import multiply_adds, parameters
 from fastinst_rt.bench.measure import Variant
@@ -13,7 +11,6 @@ from fastinst_rt.bench.pictures import scene
 from fastinst_rt.bench.report import Report, Subject
 from fastinst_rt.bench.suites.common import (
     COCO_FRAME,
-    RANDOM,
     RANDOM_NOTE,
     Run,
     Settings,
@@ -21,6 +18,8 @@ from fastinst_rt.bench.suites.common import (
     network,
     paper_settings,
     remember,
+    segmenter_on,
+    starred,
     subject_of,
 )
 from fastinst_rt.bench.timers import device_timer, host_timer
@@ -28,7 +27,6 @@ from fastinst_rt.models.fastinst import FastInst
 from fastinst_rt.models.zoo import create_model, get_spec
 from fastinst_rt.preprocess import geometry, resize_fast
 from fastinst_rt.results import Geometry
-from fastinst_rt.segmenter import Segmenter
 
 _CITYSCAPES = (1024, 2048)
 _CITYSCAPES_CLASSES = 8
@@ -85,16 +83,11 @@ def _add(
     def make() -> None:
         net, weights, sha256 = network(name, **switches)
         facts["params M"] = {"ours": parameters(net) / 1e6, "paper": published.get("params_m")}
-        facts["GFLOPs"] = {"ours": _gflops(name, shape, switches), "paper": published.get("gflops")}
+        counted = multiply_adds(lambda: create_model(name, **switches), shape.padded)
+        facts["GFLOPs"] = {"ours": counted, "paper": published.get("gflops")}
         _add_levels(run, settings, net, (weights, sha256), shape, key, facts)
 
     run.attempt(Subject(f"{key}/engine/latency", key, "engine", model=name, padded=shape.padded), make, **facts)
-
-
-def _gflops(name: str, shape: Geometry, switches: Mapping[str, Any]) -> float:
-    """Counted on the meta device: no memory, no arithmetic."""
-    with torch.device("meta"):
-        return multiply_adds(create_model(name, **switches), shape.padded)
 
 
 def _add_levels(
@@ -109,7 +102,7 @@ def _add_levels(
     engine = engine_for(net, weights[1], shape, settings)
     frame = scene(shape.frame)
     resized = resize_fast(frame, shape.resized)[None]
-    label = f"{key}{' (random)' if weights[0] == RANDOM else ''}"
+    label = starred(key, weights[0])
     run.add(
         subject_of(engine, shape, weights[0], id=f"{key}/engine/latency", label=label, level="engine"),
         Variant(lambda: engine(resized), device_timer(engine.info.device)),
@@ -127,13 +120,7 @@ def _add_levels(
     if settings.quick and engine.info.device == "cpu" and shape.resized == _CITYSCAPES:
         run.skip(whole, "The quick protocol has no time for it on a CPU.", **facts)
         return
-    segmenter = Segmenter(
-        lambda _shape, _progress: engine,
-        net.spec.categories,
-        short_side=min(shape.resized),
-        max_side=max(shape.resized),
-        score=settings.score,
-    )
+    segmenter = segmenter_on(engine, net, weights[0], shape, settings.score)
     last: list[Any] = [None]
     call = remember(lambda: segmenter(frame), last)
     run.add(
