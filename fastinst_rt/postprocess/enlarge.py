@@ -27,6 +27,11 @@ _BLOCK = 128
 # mean over all pixels on average, for a tenth of the time.
 _SCORE_SAMPLES = 65536
 
+# The mean read off a coarse grid is at most this far from the mean over all pixels when the grid has so many pixels
+# inside the mask (3,000 drawn masks from 20 pixels to half the frame, 480p to 1080p; 1,200 masks of real pictures).
+_FEW_SAMPLES = 64
+_SAMPLING_MARGIN = 0.05
+
 
 def _linear(inputs: int, outputs: int) -> npt.NDArray[np.float64]:
     """float64 [outputs, inputs]: linear interpolation with align_corners=False, as the networks use everywhere."""
@@ -78,8 +83,11 @@ def axes(geometry: Geometry, cells: Size) -> tuple[Axis, Axis]:
     return vertical, horizontal
 
 
-def rough_mask_scores(logits: Tensor, geometry: Geometry) -> Floats:
-    """Mean mask probability inside each mask, read at two frame pixels a cell in both directions.
+def highest_mask_scores(logits: Tensor, geometry: Geometry) -> Floats:
+    """What the mean mask probability inside each mask can be at most, without enlarging it.
+
+    Read at two frame pixels a cell in both directions, plus a margin. A mask with few such pixels is bounded by its
+    largest logit instead, which interpolation cannot exceed.
 
     Args:
         logits: float32 [N, h, w].
@@ -97,9 +105,12 @@ def rough_mask_scores(logits: Tensor, geometry: Geometry) -> Floats:
     )
     fine = rows @ logits @ columns.T
     inside = fine > 0
-    total = fine.sigmoid_().mul_(inside).sum((1, 2))
-    scores: Floats = (total / (inside.sum((1, 2)) + 1e-6)).numpy()
-    return scores
+    count = inside.sum((1, 2))
+    mean = fine.sigmoid_().mul_(inside).sum((1, 2)) / count.clamp(min=1)
+    largest = logits.amax((1, 2))
+    bound = torch.where(count < _FEW_SAMPLES, largest.sigmoid(), mean + _SAMPLING_MARGIN)
+    highest: Floats = torch.where(largest > 0, bound.clamp(max=1), 0).numpy()
+    return highest
 
 
 def _grid(frame: int, padded: int, resized: int, cells: int) -> npt.NDArray[np.int64]:

@@ -16,16 +16,11 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from fastinst_rt.categories import Categories
-from fastinst_rt.postprocess.enlarge import box, enlarge, rough_mask_scores, trim
+from fastinst_rt.postprocess.enlarge import box, enlarge, highest_mask_scores, trim
 from fastinst_rt.results import Geometry, Instances, MaskCrop, Timings
 
 MAX_PAIRS = 100
 """Pairs of (query, class) looked at, best class probability first (published: 100 detections a picture)."""
-
-# When more pairs qualify than are wanted, a mask score read at every 4th frame pixel ranks them. It is this far from
-# the score at every pixel at most (3,000 masks of 30 real pictures, areas from 20 pixels up); a pair that could still
-# enter the chosen ones within that margin is enlarged and decided on its real score.
-_RANKING_MARGIN = 0.05
 
 # Enlarging is many small matrix products. Left alone, OpenBLAS shares each among all cores: 37 us a block on an idle
 # machine, but up to 15 ms where decoder and encoder threads keep the cores busy. With one thread it is 37 us always;
@@ -110,19 +105,17 @@ def _enlarge_chosen(
     unique, where = np.unique(query[candidates], return_inverse=True)
     logits = pred_masks.detach()[torch.from_numpy(unique).to(pred_masks.device)].float().cpu()
 
-    rank = pair_score[candidates]
-    margin = np.zeros_like(rank)
+    highest = pair_score[candidates]
     if len(candidates) > max_instances:
-        margin = rank * _RANKING_MARGIN
-        rank = rank * rough_mask_scores(logits, geometry)[where]
+        highest = highest * highest_mask_scores(logits, geometry)[where]
 
     start = perf_counter()
     found: dict[int, tuple[MaskCrop, float]] = {}
     chosen: list[int] = []
     scores: list[float] = []
-    for i in np.argsort(-(rank + margin), kind="stable"):
-        if len(scores) >= max_instances and rank[i] + margin[i] < sorted(scores)[-max_instances]:
-            break
+    for i in np.argsort(-highest, kind="stable"):
+        if len(scores) >= max_instances and highest[i] < sorted(scores)[-max_instances]:
+            break  # neither this pair nor any after it can be among the best
         mask = int(where[i])
         if mask not in found:
             found[mask] = enlarge(logits[mask].numpy(), geometry)
