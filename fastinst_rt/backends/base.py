@@ -83,6 +83,11 @@ class EngineInfo:
     verified: bool = True
     folder: Path | None = None
 
+    @classmethod
+    def of(cls, key: EngineKey, device: str, folder: Path) -> "EngineInfo":
+        """What an engine loaded from `folder` says of itself."""
+        return cls(key.backend, key.model, key.precision, device, key.batch, key.resized, key.padded, folder=folder)
+
     @property
     def name(self) -> str:
         """Short name for a HUD or a table: "openvino fp32 on cpu"."""
@@ -150,7 +155,10 @@ class RunOptions:
 class Backend(Protocol):
     """Builds engines of one kind, and loads them again."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `--backend` calls it."""
+        ...
 
     def precisions(self, device: str) -> tuple[str, ...]:
         """Precisions it can build for "cpu" or "cuda", the default first; empty if it cannot use that device."""

@@ -7,11 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fastinst_rt.errors import SourceOpenError
+from fastinst_rt.pictures import find_pictures, read_picture
 from fastinst_rt.preprocess import resize_exact
 from fastinst_rt.results import Size
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 Picture = npt.NDArray[np.uint8]
 
@@ -22,18 +20,8 @@ def read_pictures(folder: Path, limit: int) -> list[Picture]:
     Raises:
         SourceOpenError: if the folder holds no picture, or one cannot be read.
     """
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    if not paths:
-        raise SourceOpenError(f"There is no picture in {folder}.", f"Give a folder with {', '.join(sorted(SUFFIXES))}.")
-    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int)]
-    return [_read(path) for path in chosen]
-
-
-def _read(path: Path) -> Picture:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SourceOpenError(f"{path} is not a picture that can be read.", "Remove it from the folder.")
-    return np.asarray(image, np.uint8)
+    paths = find_pictures([str(folder)])
+    return [read_picture(paths[i]) for i in np.linspace(0, len(paths) - 1, min(limit, len(paths))).astype(int)]
 
 
 def fit(pictures: Sequence[Picture], size: Size) -> list[Picture]:

@@ -6,6 +6,7 @@ the next build of the same engine, or by `engines prune`.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -22,7 +23,12 @@ from fastinst_rt.backends.manifest import Manifest, differences, digest, read_ma
 from fastinst_rt.errors import EngineError, EngineRefusedError
 
 ENGINE_DIR_VARIABLE = "FASTINST_RT_ENGINE_DIR"
-_BUILDING, _OLD, _LOCKS = ".building-", ".old-", ".locks"
+_BUILDING, _OLD, _LOCKS, _FAILED = ".building-", ".old-", ".locks", ".failed"
+_DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
+
+
+class StoreError(EngineError):
+    """The engine folder cannot be written (exit code 5)."""
 
 
 def default_engine_dir() -> Path:
@@ -75,8 +81,16 @@ class EngineStore:
             return []
         return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
-    def check(self, key: EngineKey, allow_unverified: bool = False) -> Manifest:
-        """The manifest of the engine for `key`, after every check that can be made without running it.
+    def has(self, key: EngineKey) -> bool:
+        """Whether there is a proven engine for `key`, by its manifest."""
+        try:
+            self.manifest(key)
+        except EngineRefusedError:
+            return False
+        return True
+
+    def manifest(self, key: EngineKey, allow_unverified: bool = False) -> Manifest:
+        """The manifest of the engine for `key`, if it says what is wanted; the files are not looked at.
 
         Raises:
             EngineRefusedError: with the reason, and the command that repairs it.
@@ -87,12 +101,32 @@ class EngineStore:
         manifest = read_manifest(folder, remedy)
         if clauses := differences(manifest.key, key):
             raise EngineRefusedError(f"Engine {folder.name} does not fit: {'; '.join(clauses)}.", remedy)
-        check_content(folder, manifest, remedy)
         if not (manifest.verified or allow_unverified):
             raise EngineRefusedError(
                 f"Engine {folder.name} did not pass the parity gate.", f"{remedy} Or give --allow-unverified."
             )
         return manifest
+
+    def check(self, key: EngineKey, allow_unverified: bool = False) -> Manifest:
+        """The manifest of the engine for `key`, after every check that can be made without running it.
+
+        Raises:
+            EngineRefusedError: with the reason, and the command that repairs it.
+        """
+        manifest = self.manifest(key, allow_unverified)
+        check_content(self.path(key), manifest, repair_command(key))
+        return manifest
+
+    def failure(self, key: EngineKey) -> str | None:
+        """Why the last build of this engine failed, if it did; `auto` does not try again."""
+        note = self.folder / _FAILED / engine_name(key)
+        return note.read_text(encoding="utf-8") if note.is_file() else None
+
+    def note_failure(self, key: EngineKey, reason: str) -> None:
+        """Remember that an engine cannot be built; a later build that succeeds, or `prune`, forgets it."""
+        with contextlib.suppress(OSError):  # it only saves the time of the next try
+            (self.folder / _FAILED).mkdir(parents=True, exist_ok=True)
+            (self.folder / _FAILED / engine_name(key)).write_text(reason, encoding="utf-8")
 
     def _why_absent(self, key: EngineKey) -> str:
         """Says what the nearest engine of the same model and backend lacks, if there is one."""
@@ -135,11 +169,13 @@ class EngineStore:
             shutil.rmtree(work, ignore_errors=True)  # what a killed build of this engine left; its lock is ours
             work.mkdir(parents=True)
         try:
-            manifest = build(work)
+            with self._disk_errors(_DISK_ERRORS):
+                manifest = build(work)
             with self._disk_errors():
                 write_manifest(work, manifest)
                 _sync(work)
                 self._move_into_place(work, final)
+                (self.folder / _FAILED / final.name).unlink(missing_ok=True)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return manifest
@@ -174,12 +210,18 @@ class EngineStore:
         lock.release()
         return False
 
+    def failures(self) -> list[Path]:
+        """Notes of builds that failed."""
+        return sorted((self.folder / _FAILED).glob("*"))
+
     @contextlib.contextmanager
-    def _disk_errors(self) -> Iterator[None]:
+    def _disk_errors(self, only: set[int] | None = None) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise EngineError(
+            if only is not None and error.errno not in only:
+                raise
+            raise StoreError(
                 f"The engine folder {self.folder} cannot be written ({error.strerror or error}).",
                 f"Free some space, or choose another folder with --engine-dir or ${ENGINE_DIR_VARIABLE}.",
             ) from error

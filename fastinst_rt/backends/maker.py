@@ -1,0 +1,162 @@
+"""Makes the engines of one network: loads what is stored, builds and proves what is not."""
+
+import datetime
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+import fastinst_rt
+from fastinst_rt.backends.base import Backend, Engine, EngineKey, Progress, RunOptions, no_progress
+from fastinst_rt.backends.hardware import device_kind, hardware_name
+from fastinst_rt.backends.manifest import Manifest
+from fastinst_rt.backends.pictures import drawn_pictures
+from fastinst_rt.backends.proof import prove
+from fastinst_rt.backends.store import EngineStore, hash_files, repair_command
+from fastinst_rt.errors import EngineError, EngineRefusedError, ParityError
+from fastinst_rt.preprocess import padded_size
+from fastinst_rt.results import Size
+
+DRAWN_PICTURES = 4
+"""Pictures an engine is proven on where none are given: 40 instances in each direction, a few seconds on two cores."""
+
+Pictures = Sequence[npt.NDArray[np.uint8]]
+
+
+class EngineMaker:
+    """Loads or builds the engines of one network at one shape on one device.
+
+    Args: as in `open_engine`; `weights_sha256` is known here.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        model: str,
+        weights_sha256: str,
+        resized: Size,
+        batch: int,
+        options: RunOptions,
+        store: EngineStore,
+        pictures: Pictures = (),
+    ) -> None:
+        self.net = net
+        self.model = model
+        self.weights_sha256 = weights_sha256
+        self.resized = resized
+        self.batch = batch
+        self.options = options
+        self.store = store
+        self.pictures = pictures
+
+    def key(self, backend: Backend, precision: str) -> EngineKey:
+        """What an engine must match."""
+        return EngineKey(
+            model=self.model,
+            weights_sha256=self.weights_sha256,
+            backend=backend.name,
+            precision=precision,
+            batch=self.batch,
+            resized=self.resized,
+            padded=padded_size(self.resized),
+            device=device_kind(self.options.device),
+            hardware=hardware_name(self.options.device),
+            libraries=backend.libraries(),
+        )
+
+    def get(
+        self, backend: Backend, precision: str, allow_unverified: bool = False, on_progress: Progress = no_progress
+    ) -> Engine:
+        """The stored engine, or a new one in its place if it is missing or refused."""
+        try:
+            return self.load(backend, precision, allow_unverified)
+        except EngineRefusedError as refusal:
+            on_progress(refusal.problem, None)
+        self.build(backend, precision, allow_unverified, on_progress)
+        return self.load(backend, precision, allow_unverified)
+
+    def load(self, backend: Backend, precision: str, allow_unverified: bool = False) -> Engine:
+        """The stored engine.
+
+        Raises:
+            EngineRefusedError: there is none, or it may not be used.
+        """
+        key = self.key(backend, precision)
+        manifest = self.store.check(key, allow_unverified)
+        try:
+            engine = backend.load(self.store.path(key), key, self.options)
+        except EngineError as error:
+            raise EngineRefusedError(error.problem, repair_command(key)) from error
+        engine.info = replace(engine.info, verified=manifest.verified)
+        return engine
+
+    def build(
+        self,
+        backend: Backend,
+        precision: str,
+        allow_unverified: bool = False,
+        on_progress: Progress = no_progress,
+        *,
+        rebuild: bool = False,
+    ) -> Manifest:
+        """Build, prove and store, unless another process did so while this one waited.
+
+        Args:
+            rebuild: build even if a good engine is there.
+
+        Raises:
+            ParityError: under the gate; nothing is stored then, unless `allow_unverified`.
+            EngineError: it cannot be built or stored, or is not of the precision asked for.
+        """
+        key = self.key(backend, precision)
+        with self.store.lock(key, lambda: on_progress("waiting for another process that builds this engine", None)):
+            if not rebuild:
+                try:
+                    return self.store.check(key, allow_unverified)
+                except EngineRefusedError:
+                    pass
+            return self.store.add(key, lambda folder: self._fill(backend, key, folder, allow_unverified, on_progress))
+
+    def _fill(
+        self, backend: Backend, key: EngineKey, folder: Path, allow_unverified: bool, on_progress: Progress
+    ) -> Manifest:
+        begin = time.perf_counter()
+        facts = backend.build(self.net, key, folder, self.pictures, on_progress)
+        seconds = time.perf_counter() - begin
+        if facts.precision_found != key.precision:
+            raise EngineError(
+                f"{backend.name} was asked for {key.precision}, but what it built runs in {facts.precision_found}.",
+                "Give another --precision or --backend.",
+            )
+        files = hash_files(folder, list(facts.files))
+        on_progress("proving it against the FP32 eager network", None)
+        engine = backend.load(folder, key, self.options)  # from the disk: what is proven is what will be used
+        try:
+            proof = prove(self.net, engine, key, self.pictures or drawn_pictures(DRAWN_PICTURES, key.resized))
+        finally:
+            engine.close()
+        if not (proof.parity.passed or allow_unverified):
+            raise ParityError(
+                f"The {backend.name} {key.precision} engine is not stored: {proof.parity.sentence()}.",
+                "Give another --precision or --backend, or --allow-unverified to use it all the same.",
+            )
+        return Manifest(
+            key=key,
+            files=files,
+            precision_found=facts.precision_found,
+            verified=proof.parity.passed,
+            parity=proof.parity.to_json() | {"real_pictures": bool(self.pictures)},
+            inspection=facts.inspection,
+            build={
+                "seconds": round(seconds, 2),
+                "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "fastinst_rt": fastinst_rt.__version__,
+                "latency_ms": round(proof.latency_ms, 3),
+                "eager_ms": round(proof.eager_ms, 3),
+                "threads": self.options.threads,
+            },
+        )
