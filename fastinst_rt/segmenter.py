@@ -111,7 +111,7 @@ class Segmenter:
         from fastinst_rt.weights.locate import load_network
         from fastinst_rt.weights.store import weights_sha256
 
-        if weights == RANDOM_WEIGHTS:
+        if str(weights) == RANDOM_WEIGHTS:
             net, digest = create_model(name), None
         else:
             net, _, path = load_network(name, weights)
