@@ -2,10 +2,12 @@
 
     python build.py MODEL PRECISION HEIGHT WIDTH [MODEL PRECISION HEIGHT WIDTH ...]
 
-prints one JSON line for each engine: {"name", "seconds", "precision", "inspection"}, or {"name", "problem"}.
+prints one JSON line for each engine: name, seconds, cpu_seconds (of this process and the compiler), and what was found
+in the plan, or the problem.
 """
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -53,7 +55,7 @@ def build(net: nn.Module, model: str, precision: str, size: Size, folder: Path) 
 
 def main(arguments: list[str]) -> None:
     for model, precision, height, width in zip(*[iter(arguments)] * 4, strict=True):
-        start = time.monotonic()
+        start, busy = time.monotonic(), sum(os.times()[:4])
         line: dict[str, object] = {"name": f"{model} {precision} {height}x{width}"}
         net = Unconvertible() if model == "unconvertible" else create_model(model)
         with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +65,9 @@ def main(arguments: list[str]) -> None:
                 line |= {"problem": str(error)}
             else:
                 line |= {"precision": facts.precision_found, "files": list(facts.files), **facts.inspection}
-        print(json.dumps(line | {"seconds": round(time.monotonic() - start, 1)}), flush=True)
+        line["seconds"] = round(time.monotonic() - start, 1)
+        line["cpu_seconds"] = round(sum(os.times()[:4]) - busy, 1)
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def environment() -> Path:
 
 @pytest.fixture(scope="session")
 def results(environment: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What came out of each build; printed as it stands, for the log."""
+    """What came out of each build, seconds and sizes included; printed for the log whatever pytest captures."""
     logs = tmp_path_factory.mktemp("logs")
     variables = os.environ | {"FASTINST_PRETEND_GPU": "1", "PYTHONPATH": str(_HERE.parents[1])}
     drivers = []
@@ -63,14 +63,15 @@ def results(environment: Path, request: pytest.FixtureRequest, tmp_path_factory:
         with (logs / f"{number}.log").open("wb") as log:
             command = [str(environment), str(_HERE / "build.py"), *wanted]
             drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables))
-    report = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
     found: Results = {}
     for number, driver in enumerate(drivers):
         lines = driver.communicate()[0].splitlines()
         assert driver.returncode == 0, (logs / f"{number}.log").read_text()[-3000:]
         for (model, precision, _), line in zip(_BUILDS[number], lines, strict=True):
             found[model, precision] = json.loads(line)
-            report.write_line(f"\n{line}")
+            with capture.global_and_fixture_disabled():
+                print(f"\n{line}", end="", flush=True)
     return found
 
 
