@@ -36,18 +36,22 @@ class DataConfig:
     """The data set.
 
     Attributes:
-        format: what the files are.
-        annotations: the COCO json; for Cityscapes the gtFine folder of a split.
-        images: the folder of pictures.
-        segments: the folder of panoptic PNGs (COCO panoptic only).
-        incomplete: values of an image record's `source` whose labels miss instances of labelled classes.
+        format: what the files are, and for segments what is learnt from them.
+        annotations: the COCO json.
+        images: the folder of its pictures.
+        segments: the folder of the panoptic PNGs; by default beside the json (COCO panoptic).
+        root: the folder with leftImg8bit and gtFine (Cityscapes).
+        split: which part (Cityscapes).
+        incomplete: values of an image record's `source` whose labels miss instances of labelled classes (COCO).
         emphasis: how many times as often pictures with a class are drawn, by class name; the greatest counts.
     """
 
     format: Literal["coco", "coco-panoptic", "cityscapes-instances", "cityscapes-panoptic", "cityscapes-semantic"]
-    annotations: Path
-    images: Path
+    annotations: Path | None = None
+    images: Path | None = None
     segments: Path | None = None
+    root: Path | None = None
+    split: str = "train"
     incomplete: tuple[str, ...] = ()
     emphasis: dict[str, float] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -82,7 +83,7 @@ class CocoSource:
 
     def __getitem__(self, index: int) -> Sample:
         labels = self.reader.annotations(index)
-        image = np.ascontiguousarray(self.reader.image(index)[:, :, ::-1])
+        image = cv2.cvtColor(self.reader.image(index), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         things = labels.masks[~labels.is_crowd]
         rows = [labels.labelled]
         regions = np.zeros(labels.size, np.uint8)
