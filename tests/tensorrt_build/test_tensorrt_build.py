@@ -1,11 +1,11 @@
 """Every network becomes one real TensorRT(-RTX) engine, on a machine without a GPU.
 
 Proves that each operator converts, that nothing falls back, that FP16 weights are FP16, and that an operator without a
-converter is named. It cannot prove numbers: that needs a GPU. Needs the environment of make_env.py (0.3 GB):
+converter is named. It cannot prove numbers: that needs a GPU. Runs only when it is asked for by its marker:
 
-    FASTINST_TENSORRT_ENV=FOLDER pytest -m tensorrt_build tests/tensorrt_build
+    pytest -m tensorrt_build
 
-makes it in FOLDER, or takes what is there.
+The environment of make_env.py (0.3 GB) is made in `.venv-tensorrt`, or in $FASTINST_TENSORRT_ENV, and kept.
 """
 
 import json
@@ -43,11 +43,11 @@ Results = dict[tuple[str, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def environment() -> Path:
+def environment(request: pytest.FixtureRequest) -> Path:
     """Python of the throw-away environment."""
-    folder = os.environ.get("FASTINST_TENSORRT_ENV")
-    if not folder:
-        pytest.skip("set FASTINST_TENSORRT_ENV to a folder for the environment that builds engines (0.3 GB)")
+    if "tensorrt_build" not in request.config.option.markexpr:
+        pytest.skip("builds real engines for minutes; ask for it with -m tensorrt_build")
+    folder = os.environ.get("FASTINST_TENSORRT_ENV") or str(_HERE.parents[1] / ".venv-tensorrt")
     command = [sys.executable, str(_HERE / "make_env.py"), folder]
     return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
 
