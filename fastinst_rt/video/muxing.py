@@ -1,9 +1,11 @@
 """Containers on their way to disk: a part beside the final name that is playable at any moment, then the whole."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -12,6 +14,9 @@ from av.stream import Stream
 
 from fastinst_rt.errors import UsageError
 from fastinst_rt.video.part_file import part_path
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # a TypedDict that only the stub has
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -28,12 +33,25 @@ _OWN_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "enc
 """Tags of a source that describe its file, not its content; our comment says whether the run got to its end."""
 
 
-Beginnings = dict[int, list[Fraction]]
-"""By stream index, the times in seconds of the first two packets that were muxed.
+@dataclass
+class Track:
+    """What went into one stream of a part, for what a part cannot keep.
 
-Two, because a muxer of fragments that may write no edit list moves the first packet of a stream to zero, and all the
-others by another amount.
-"""
+    Attributes:
+        times: seconds of its first two packets. Two, because a muxer of fragments that may write no edit list moves
+            the first packet of a stream to zero, and all the others by another amount.
+        duration: seconds of the newest packet; the last one's ends the track, and not every fragment says it.
+    """
+
+    times: list[Fraction] = field(default_factory=list)
+    duration: Fraction = Fraction(0)
+
+    def note(self, packet: "Packet[Stream]") -> None:
+        """A packet goes in."""
+        if packet.pts is not None and len(self.times) < 2:
+            self.times.append(packet.pts * packet.time_base)
+        if packet.duration:
+            self.duration = packet.duration * packet.time_base
 
 
 def container_format(path: Path) -> str:
@@ -97,12 +115,13 @@ def begin_part(part: OutputContainer, all_have_begun: bool) -> None:
     part.start_encoding()
 
 
-def finalise(path: Path, begun: Beginnings, complete: bool) -> None:
+def finalise(path: Path, tracks: Mapping[int, Track], chapters: "Sequence[Chapter]", complete: bool) -> None:
     """Makes the final file of a finished part and removes the part.
 
     Args:
         path: the final name.
-        begun: what went into the part, to restore times that its muxer had to shift.
+        tracks: what went into the part, by stream index.
+        chapters: of the whole; a part has none, since they would be a stream of their own.
         complete: whether the run got to its end; otherwise the file stays tagged as incomplete.
 
     Raises:
@@ -111,14 +130,15 @@ def finalise(path: Path, begun: Beginnings, complete: bool) -> None:
     part = part_path(path)
     whole = path.with_name(f".{path.stem}.whole{path.suffix}")
     try:
-        _remux(part, whole, container_format(path), begun, complete)
+        _remux(part, whole, tracks, chapters, complete)
         whole.replace(path)
     finally:
         whole.unlink(missing_ok=True)
     part.unlink()
 
 
-def _remux(part: Path, whole: Path, name: str, begun: Beginnings, complete: bool) -> None:
+def _remux(part: Path, whole: Path, tracks: Mapping[int, Track], chapters: "Sequence[Chapter]", complete: bool) -> None:
+    name = container_format(whole)
     options = {"strict": "experimental"}
     options |= {"movflags": "+faststart"} if name in ("mp4", "mov") else {"avoid_negative_ts": "disabled"}
     with (
@@ -129,16 +149,17 @@ def _remux(part: Path, whole: Path, name: str, begun: Beginnings, complete: bool
         target.metadata.update(content_tags(source.metadata))
         if not complete:
             target.metadata["comment"] = _INCOMPLETE
-        target.set_chapters(source.chapters())
+        target.set_chapters(list(chapters))
         if name in ("mp4", "mov"):
             target.container_options["movie_timescale"] = _movie_timescale(target)
         shifts: dict[int, list[int]] = {stream.index: [] for stream in source.streams}
         for packet in _packets(source):
             index = packet.stream_index
-            times, known = begun.get(index, []), shifts[index]
-            if len(known) < len(times) and packet.pts is not None:
-                known.append(round(times[len(known)] / packet.time_base) - packet.pts)
+            track, known = tracks.get(index, Track()), shifts[index]
+            if len(known) < len(track.times) and packet.pts is not None:
+                known.append(round(track.times[len(known)] / packet.time_base) - packet.pts)
             shift_packet(packet, known[-1] if known else 0)
+            packet.duration = packet.duration or round(track.duration / packet.time_base)
             packet.stream = copies[index]
             target.mux(packet)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def stream_name(stream: Stream) -> str:
     """A stream's name for people: `audio 1 (aac, eng)`."""
     context = stream.codec_context
-    about = [context.name if context is not None else "no codec"]
+    about = [context.codec.canonical_name if context is not None else "no codec"]
     if stream.language and stream.language != "und":
         about.append(stream.language)
     return f"{stream.type} {stream.index} ({', '.join(about)})"
@@ -71,13 +71,13 @@ class Passengers:
             self._boarded = self._kept = False
             self._waiting.clear()
 
-    def put(self, packet: Packet[Stream], seconds: Fraction) -> None:
+    def put(self, packet: "Packet[Stream]", seconds: Fraction) -> None:
         """Adds a packet that the demuxer read; `seconds` is its time on the source's clock."""
         with self._lock:
             if self._kept:
                 self._waiting.append((seconds, packet))
 
-    def take(self, until: Fraction | None) -> list[Packet[Stream]]:
+    def take(self, until: Fraction | None) -> "list[Packet[Stream]]":
         """Removes the packets up to `until` seconds (all of them when None), in the order they were read."""
         taken: list[Packet[Stream]] = []
         with self._lock:

@@ -154,7 +154,7 @@ class Reader:
             except av.FFmpegError:
                 return
 
-    def _demux(self) -> Iterator[Packet[Stream]]:
+    def _demux(self) -> "Iterator[Packet[Stream]]":
         """Packets of the picture and passenger streams, up to the end, the cut's end or the place where it breaks."""
         truncated = False
         try:
@@ -176,7 +176,7 @@ class Reader:
         frame.pts = self._timeline.place(frame.pts)
         return frame
 
-    def _send_on(self, packet: Packet[Stream]) -> None:
+    def _send_on(self, packet: "Packet[Stream]") -> None:
         stamp = packet.dts if packet.dts is not None else packet.pts
         if stamp is None:
             stamp = 0
@@ -275,6 +275,9 @@ def _picture_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def _passengers(container: InputContainer, picture: VideoStream) -> Passengers:
+    chapters = container.chapters()
     others: list[Any] = [s for s in container.streams if s is not picture]
+    if chapters:
+        others = [s for s in others if s.type != "data"]  # MP4 keeps chapters' titles in a stream of their own
     copied = [s for s in others if s.type in _COPIED and s.codec_context is not None]
-    return Passengers(copied, [s for s in others if s not in copied], container.chapters())
+    return Passengers(copied, [s for s in others if s not in copied], chapters)

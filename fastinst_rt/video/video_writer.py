@@ -4,6 +4,7 @@ import contextlib
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.packet import Packet
@@ -19,6 +20,9 @@ from fastinst_rt.video.part_file import check_writable, part_path, write_failure
 from fastinst_rt.video.passengers import Passengers, stream_name
 from fastinst_rt.video.picture import assumed_matrix
 from fastinst_rt.video.sources import Source
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # a TypedDict that only the stub has
 
 _SWSCALE_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 """H.273 matrix code -> the number that FFmpeg's scaler has for it."""
@@ -57,9 +61,11 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._origin = source.info.origin
         self._restarts = source.info.live  # a recording begins at zero whenever it is switched on
-        self._step = max(1, round(1 / ((source.info.rate or Fraction(25)) * source.info.time_base)))
+        self._usual_step = max(1, round(1 / ((source.info.rate or Fraction(25)) * source.info.time_base)))
+        self._step = self._usual_step
         self._pending: VideoFrame | None = None
-        self._beginnings: muxing.Beginnings = defaultdict(list)
+        self._durations: dict[int, int] = {}
+        self._tracks: dict[int, muxing.Track] = defaultdict(muxing.Track)
         self._last_dts: dict[int, int] = {}
         self._early: list[Packet[Stream]] = []
         self._begun = self._ended = self._broken = False
@@ -104,6 +110,7 @@ class VideoWriter:
             if self._pending is None or self._broken:
                 self._give_up()
                 return
+            self._step = self._usual_step  # how long the last one stays is not known
             last = _pts(self._pending) + self._step
             self._encode(self._pending)
             self._encode(None)
@@ -111,7 +118,8 @@ class VideoWriter:
             if not self._begun:
                 self._begin()
             self._container.close()
-            muxing.finalise(self._path, self._beginnings, complete)
+            chapters = [] if self._passengers is None else self._chapters(self._passengers)
+            muxing.finalise(self._path, self._tracks, chapters, complete)
         except (av.FFmpegError, OSError) as error:
             self._broken = True
             self._give_up()
@@ -145,8 +153,10 @@ class VideoWriter:
 
     def _encode(self, picture: VideoFrame | None) -> None:
         if picture is not None:
-            picture.duration = self._step
+            self._durations[_pts(picture)] = self._step
         for packet in self._video.encode(picture):
+            # Few encoders pass durations on, and a container cuts the last picture off that has none.
+            packet.duration = self._durations.pop(packet.pts or 0, self._step)
             self._send(packet)
 
     def _copy_packets(self, until: Fraction | None) -> None:
@@ -192,8 +202,7 @@ class VideoWriter:
                 packet.pts = None if packet.pts is None else max(packet.pts, dts)
                 packet.dts = dts
             self._last_dts[index] = dts
-        if packet.pts is not None and len(self._beginnings[index]) < 2:
-            self._beginnings[index].append(packet.pts * packet.time_base)
+        self._tracks[index].note(packet)
         self._container.mux(packet)
 
     def _add_video(self) -> VideoStream:
@@ -219,8 +228,19 @@ class VideoWriter:
                     left.append(stream_name(stream))
         if left:
             self.notes.append(f"{self._path.suffix} cannot carry {', '.join(left)}; left out of {self._path.name}.")
-        self._container.set_chapters(list(passengers.chapters))
         passengers.board()
+
+    def _chapters(self, passengers: Passengers) -> "list[Chapter]":
+        """The source's chapters as far as they lie in the output, on its clock."""
+        end = _pts(self._pending) * self._info.time_base if self._pending is not None else Fraction(0)
+        kept: list[Chapter] = []
+        for chapter in passengers.chapters:
+            base = chapter["time_base"] or Fraction(1, 1000)
+            shift = round(self._origin / base)
+            start, stop = max(0, chapter["start"] - shift), chapter["end"] - shift
+            if stop > 0 and start * base <= end:
+                kept.append({**chapter, "start": start, "end": stop})
+        return kept
 
 
 def _pts(picture: VideoFrame) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -64,6 +65,9 @@ def make_clip(
             frame.pts, frame.time_base = at, time_base
             packets += video.encode(frame)
         packets += video.encode(None)
+        lasts = {at: later - at for at, later in pairwise(pts)}
+        for packet in packets:
+            packet.duration = lasts.get(packet.pts, max(1, round((pts[-1] - pts[0]) / max(1, len(pts) - 1))))
         if channels:
             begin = float(pts[0] * time_base)
             seconds = audio_seconds or float((pts[-1] - pts[0]) * time_base) + 0.04
@@ -92,6 +96,21 @@ def _sound(
             packets += audio.encode(ready)
     packets += audio.encode(None)
     return packets
+
+
+def add_subtitles(clip: Path, path: Path) -> Path:
+    """The clip with a SubRip stream of two lines (PyAV encodes no text, so the file is put together by hand)."""
+    text = path.with_suffix(".srt")
+    text.write_text("1\n00:00:00,040 --> 00:00:00,200\none\n\n2\n00:00:00,240 --> 00:00:00,400\nzwölf\n\n", "utf-8")
+    with av.open(str(clip)) as pictures, av.open(str(text)) as lines, av.open(str(path), "w") as out:
+        sources = [*pictures.streams, *lines.streams]
+        copies = {id(s): out.add_stream_from_template(s, opaque=True) for s in sources}
+        packets = [p for c in (pictures, lines) for p in c.demux() if p.dts is not None]
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            packet.stream = copies[id(packet.stream)]
+            out.mux(packet)
+    text.unlink()
+    return path
 
 
 @dataclass(frozen=True)
