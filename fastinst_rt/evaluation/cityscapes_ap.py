@@ -1,7 +1,8 @@
 """Instance AP as Cityscapes defines it; it differs from COCO's in matching, in what is ignored and in the curve.
 
-cityscapesScripts, the reference, is a set of scripts over PNG folders that brings a dozen packages along; the definition
-is a page. Figures were compared with cityscapesScripts 2.3.0 and agree to 1e-12 (tests/evaluation/test_cityscapes_ap.py).
+cityscapesScripts, the reference, is a set of scripts over PNG folders that brings matplotlib and half a dozen other
+packages along and does not run with NumPy 2.4; the definition is a page. The tests compare with figures that
+cityscapesScripts 2.3.0 gave.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fastinst_rt.categories import CITYSCAPES_THINGS, Categories
+from fastinst_rt.categories import CITYSCAPES, CITYSCAPES_THINGS, Categories
 from fastinst_rt.evaluation.classes import match_classes, unknown_note
 from fastinst_rt.evaluation.datasets.cityscapes import INSTANCES_FROM, label_of
 from fastinst_rt.evaluation.report import ClassResult, Report
@@ -23,7 +24,7 @@ MIN_PIXELS = 100
 
 
 class _Tally:
-    """Predictions of one class at one overlap: scores of right and of wrong ones, and how many instances were missed."""
+    """Predictions of one class at one overlap: scores of right and of wrong ones, and the count of missed instances."""
 
     def __init__(self) -> None:
         self.right: list[float] = []
@@ -56,9 +57,9 @@ class _Tally:
 class CityscapesAP:
     """Collects labels and predictions picture by picture.
 
-    Each instance of at least 100 pixels is found by the best-scored prediction of its class that overlaps it by more than
-    the threshold; further ones are wrong. A prediction that overlaps nothing enough is wrong too, unless more of it than
-    the threshold lies on void, on groups or on smaller instances of its class.
+    Each instance of at least 100 pixels is found by the best-scored prediction of its class that overlaps it by more
+    than the threshold; further ones are wrong. A prediction that overlaps nothing enough is wrong too, unless more of
+    it than the threshold lies on void, on groups or on smaller instances of its class.
 
     Args:
         model: the class table of the predictions.
@@ -74,15 +75,16 @@ class CityscapesAP:
         self._counts = np.zeros(len(CITYSCAPES_THINGS), np.int64)
         self._images = 0
 
-    def add(self, instance_ids: npt.NDArray[np.int32], void: npt.NDArray[np.bool_], found: Instances) -> None:
+    def add(self, instance_ids: npt.NDArray[np.int32], found: Instances) -> None:
         """One picture.
 
         Args:
             instance_ids: int32 [H, W], label id, or label id x 1000 + number, as `Cityscapes.instance_ids`.
-            void: bool [H, W], pixels of no evaluated class, as `Cityscapes.void`.
             found: the instances found at any score.
         """
         self._images += 1
+        # separated caravans and trailers are of no evaluated class either, but not void, as in cityscapesScripts
+        void = (instance_ids < INSTANCES_FROM) & ~np.isin(instance_ids, CITYSCAPES.dataset_ids)
         values, numbers = np.unique(instance_ids, return_inverse=True)
         numbers = numbers.reshape(instance_ids.shape)
         label_area = np.bincount(numbers.ravel(), minlength=len(values))

@@ -72,10 +72,6 @@ class Cityscapes:
             raise SourceOpenError(f"The PNG {self._labels[index]} is no map of instance ids.", "Fetch the file again.")
         return stored.astype(np.int32)
 
-    def void(self, index: int) -> npt.NDArray[np.bool_]:
-        """bool [H, W]: pixels whose label is none of the 19 evaluated classes."""
-        return ~np.isin(label_of(self.instance_ids(index)), CITYSCAPES.dataset_ids)
-
     def segments(self, index: int) -> SegmentLabels:
         """Segments for panoptic evaluation and training; stuff of one label is one segment."""
         stored = self.instance_ids(index)
