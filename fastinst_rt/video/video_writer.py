@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from fastinst_rt.errors import UsageError
 from fastinst_rt.results import Frame
 from fastinst_rt.video import muxing
 from fastinst_rt.video.encoders import EncoderChoice
@@ -206,7 +207,12 @@ class VideoWriter:
         self._container.mux(packet)
 
     def _add_video(self) -> VideoStream:
-        stream = self._container.add_stream(self._encoder.name, rate=self._info.rate or Fraction(25))
+        try:
+            stream = self._container.add_stream(self._encoder.name, rate=self._info.rate or Fraction(25))
+        except ValueError as error:
+            raise UsageError(
+                f"{self._path.suffix} cannot hold what {self._encoder.name} encodes.", "Name another suffix or --codec."
+            ) from error
         assert isinstance(stream, VideoStream)
         self._encoder.configure(stream.codec_context, self._info)
         stream.time_base = self._info.time_base
