@@ -9,13 +9,14 @@ from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from fastinst_rt.backends.base import Engine, EngineInfo, Mode, Progress, no_progress
 from fastinst_rt.categories import Categories
 from fastinst_rt.errors import UsageError
 from fastinst_rt.postprocess import instances
 from fastinst_rt.preprocess import geometry, resize_exact, resize_fast
-from fastinst_rt.results import Frame, Geometry, Instances, Size
+from fastinst_rt.results import Frame, Geometry, Instances, Size, Timings
 
 RANDOM_WEIGHTS = "random"
 """Given as `weights`: no file is read. For measuring speed; the masks mean nothing."""
@@ -151,6 +152,34 @@ class Segmenter:
         Returns:
             Instances at the picture's own size, with timings of resize, engine, select and enlarge.
         """
+        logits, masks, shape, timings = self._run(image)
+        found = instances(
+            logits,
+            masks,
+            shape,
+            self.categories,
+            score=self.score,
+            max_instances=self.max_instances,
+            classes=self._class_ids,
+            exact=self._exact,
+        )
+        timings = replace(found.timings, resize=timings.resize, engine=timings.engine)
+        return replace(found, timings=timings)
+
+    def outputs(self, image: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor, Geometry]:
+        """What the network says of one picture, for panoptic and semantic inference.
+
+        Args:
+            image: as for `__call__`.
+
+        Returns:
+            Class logits [Q, K+1] and mask logits [Q, h, w] at stride 8 of the padded input, both valid until the next
+            call, and how the picture became the input.
+        """
+        logits, masks, shape, _ = self._run(image)
+        return logits, masks, shape
+
+    def _run(self, image: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor, Geometry, Timings]:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"a picture is uint8 [H, W, 3] BGR, not {image.dtype} {list(image.shape)}")
         shape = self.geometry((image.shape[0], image.shape[1]))
@@ -159,19 +188,8 @@ class Segmenter:
         resized = (resize_exact if self._exact else resize_fast)(image, shape.resized)
         resize_done = perf_counter()
         logits, masks = engine(resized[None])
-        engine_done = perf_counter()
-        found = instances(
-            logits[0],
-            masks[0],
-            shape,
-            self.categories,
-            score=self.score,
-            max_instances=self.max_instances,
-            classes=self._class_ids,
-            exact=self._exact,
-        )
-        timings = replace(found.timings, resize=resize_done - start, engine=engine_done - resize_done)
-        return replace(found, timings=timings)
+        timings = Timings(resize=resize_done - start, engine=perf_counter() - resize_done)
+        return logits[0], masks[0], shape, timings
 
     def stream(self, source: str | Path) -> Iterator[tuple[Frame, Instances]]:
         """Every frame of a source with its instances, one at a time (constant memory).
