@@ -81,7 +81,7 @@ class PPMFPN(nn.Module):
 class LightPPMFPN(PPMFPN):
     """PPM-FPN for a CPU: batch norms, and output convolutions that are depth-wise 5x5 and then 1x1.
 
-    Batch norms fold into the convolutions at inference; group norms cannot (see `zoo` for what either costs).
+    Batch norms fold into the convolutions at inference; group norms cannot (`zoo` says what either costs).
     """
 
     def _lateral(self, in_channels: int, width: int) -> nn.Module:
