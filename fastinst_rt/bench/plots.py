@@ -1,11 +1,13 @@
 """Two pictures of a report: accuracy against speed (the paper's trade-off figure), and every latency as a histogram."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastinst_rt.bench.report import Report, Row
+from fastinst_rt.bench.tables import number
 from fastinst_rt.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -32,13 +34,13 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
             "--plot needs matplotlib, which is not installed.", "pip install 'fastinst-rt[plot]'"
         ) from error
     drawings: dict[str, Figure] = {}
-    points = [row for row in report.rows if row.fps is not None and row.facts.get("AP val") is not None]
+    points = _comparable(report.rows)
     if points:
         drawings["tradeoff"] = _tradeoff(Figure(figsize=(7.2, 4.6), layout="constrained"), report, points)
     measured = [row for row in report.rows if row.measurement is not None]
     if measured:
-        height = 0.9 + 0.62 * len(measured)
-        drawings["latency"] = _latencies(Figure(figsize=(7.2, height), layout="constrained"), report, measured)
+        height = 1.0 + 0.36 * len(measured)
+        drawings["latency"] = _latencies(Figure(figsize=(9.6, height), layout="constrained"), report, measured)
     written = []
     for name, figure in drawings.items():
         for suffix in (".png", ".svg"):
@@ -52,16 +54,27 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
     return written
 
 
+def _comparable(rows: Iterable[Row]) -> list[Row]:
+    """One point a model: level engine, one call in flight, on pictures of the first such row's shape (one data set)."""
+    known = [row for row in rows if row.fps is not None and row.facts.get("AP val") is not None]
+    engines = [row for row in known if row.subject.level == "engine" and row.subject.mode == "latency"]
+    return [row for row in engines if row.subject.frame == engines[0].subject.frame]
+
+
 def _tradeoff(figure: "Figure", report: Report, rows: list[Row]) -> "Figure":
     """AP over pictures a second: this machine's rows, and the paper's V100 beside them."""
     axes = _plain(figure.subplots())
-    ours = [(float(row.fps or 0), float(row.facts["AP val"]), row.subject.label) for row in rows]
+    names = [row.subject.model or row.subject.label for row in rows]
+    accuracy = [float(row.facts["AP val"]) for row in rows]
+    ours = [(float(row.fps or 0), ap, name) for row, ap, name in zip(rows, accuracy, names, strict=True)]
+    published = [row.facts.get("V100 fps") for row in rows]
     paper = [
-        (float(row.facts["V100 fps"]), float(row.facts["AP val"]), row.subject.label)
-        for row in rows
-        if row.facts.get("V100 fps") is not None
+        (float(fps), ap, name) for fps, ap, name in zip(published, accuracy, names, strict=True) if fps is not None
     ]
-    for points, colour, marker, name in ((paper, _PAPER, "o", "paper, V100"), (ours, _OURS, "D", "this machine")):
+    for points, colour, marker, name in (
+        (paper, _PAPER, "o", "paper, V100"),
+        (ours, _OURS, "D", "this machine, level engine"),
+    ):
         if not points:
             continue
         x, y, labels = zip(*points, strict=True)
@@ -78,7 +91,7 @@ def _tradeoff(figure: "Figure", report: Report, rows: list[Row]) -> "Figure":
     axes.set_xlabel("pictures a second at the median (log scale)")
     axes.set_ylabel("mask AP, COCO val (published)")
     axes.set_title(f"{report.title}: accuracy against speed", loc="left", fontsize=10, color=_INK)
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -96,19 +109,19 @@ def _latencies(figure: "Figure", report: Report, rows: list[Row]) -> "Figure":
         axes.axvline(row.summary.p95 * 1e3, color=_INK, linewidth=1.0, linestyle=":")
         axes.set_xscale("log")
         axes.set_yticks([])
-        axes.text(
-            0.005, 0.94, f"{row.subject.label} · {row.subject.level}", transform=axes.transAxes, fontsize=7.5, va="top"
-        )
-        axes.text(
-            0.995,
-            0.94,
-            f"p50 {row.summary.p50 * 1e3:.3g} ms · p95 {row.summary.p95 * 1e3:.3g} ms · n {row.summary.count}",
-            transform=axes.transAxes,
-            fontsize=7.5,
-            va="top",
-            ha="right",
-        )
-    all_axes[-1].set_xlabel("milliseconds a call (log scale; solid: median, dotted: 95th percentile; nothing clipped)")
+        label = f"{row.subject.label} · {row.subject.level}"
+        figures = f"{number(row.summary.p50 * 1e3)} · {number(row.summary.p95 * 1e3)} ms · n {row.summary.count}"
+        for x, text, side in ((-0.01, label, "right"), (1.01, figures, "left")):
+            axes.text(x, 0.5, text, transform=axes.transAxes, fontsize=7.5, va="center", ha=side, color=_INK)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(_GRID)
+        axes.tick_params(which="both", length=0)
+        axes.set_xlim(edges[0], edges[-1])
+    all_axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    all_axes[-1].set_xlabel(
+        "milliseconds a call (log scale); solid: median, dotted: 95th percentile, both at the right; nothing clipped",
+        fontsize=8,
+    )
     figure.suptitle(f"{report.title}: every sample", x=0.01, ha="left", fontsize=10, color=_INK)
     return figure
 
