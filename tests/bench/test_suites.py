@@ -147,7 +147,7 @@ def test_every_backend_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(backends, "FRAME", (72, 128))
     monkeypatch.setattr(backends, "BACKENDS", {})
-    rows = by_id(run_suite("backends", settings(model=MODEL, device="cpu", short_side=160, max_side=256)))
+    rows = by_id(run_suite("backends", settings(model="fastinst-d1-r50", device="cpu")))
     assert rows["eager fp32/engine/latency"].facts["gate"] == "passed"
     assert rows["eager fp32/engine/latency"].facts["x eager"] == 1.0
 
