@@ -46,6 +46,7 @@ class EngineKey:
         hardware: what the artefact was compiled for: instruction set of the CPU, or name and compute capability of
             the GPU.
         libraries: name -> version of everything the artefact is bound to.
+        architecture: digest of the switches the network was built with: an ablation can have the same weights.
     """
 
     model: str
@@ -58,6 +59,7 @@ class EngineKey:
     device: str
     hardware: str
     libraries: Mapping[str, str]
+    architecture: str = ""
 
 
 @dataclass(frozen=True, slots=True)

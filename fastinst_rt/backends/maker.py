@@ -1,9 +1,10 @@
 """Makes the engines of one network: loads what is stored, builds and proves what is not."""
 
 import datetime
+import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,25 @@ from fastinst_rt.backends.pictures import drawn_pictures
 from fastinst_rt.backends.proof import prove
 from fastinst_rt.backends.store import EngineStore, hash_files, repair_command
 from fastinst_rt.errors import EngineError, EngineRefusedError, ParityError
+from fastinst_rt.models.spec import ModelSpec
 from fastinst_rt.preprocess import padded_size
 from fastinst_rt.results import Size
 
 DRAWN_PICTURES = 4
 """Pictures an engine is proven on where none are given: 40 instances in each direction, a few seconds on two cores."""
+
+_NOT_IN_THE_GRAPH = {
+    "name",
+    "short_side",
+    "max_side",
+    "categories",
+    "checkpoint",
+    "ap_val",
+    "ap_test",
+    "params_m",
+    "gflops",
+    "fps_v100",
+}
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
 
@@ -30,7 +45,12 @@ Pictures = Sequence[npt.NDArray[np.uint8]]
 class EngineMaker:
     """Loads or builds the engines of one network at one shape on one device.
 
-    Args: as in `open_engine`; `weights_sha256` is known here.
+    Args:
+        net, model, weights_sha256, resized, batch: as in `open_engine`; the digest is known here.
+        options: device, mode and threads.
+        store: where engines are kept.
+        pictures: uint8 [h, w, 3] RGB of size `resized` that new engines are proven on; drawn ones where there are none.
+        calibration: the same, for INT8.
     """
 
     def __init__(
@@ -43,6 +63,7 @@ class EngineMaker:
         options: RunOptions,
         store: EngineStore,
         pictures: Pictures = (),
+        calibration: Pictures = (),
     ) -> None:
         self.net = net
         self.model = model
@@ -52,6 +73,7 @@ class EngineMaker:
         self.options = options
         self.store = store
         self.pictures = pictures
+        self.calibration = calibration
 
     def key(self, backend: Backend, precision: str) -> EngineKey:
         """What an engine must match."""
@@ -66,6 +88,7 @@ class EngineMaker:
             device=device_kind(self.options.device),
             hardware=hardware_name(self.options.device),
             libraries=backend.libraries(),
+            architecture=architecture_digest(self.net),
         )
 
     def get(
@@ -125,7 +148,7 @@ class EngineMaker:
         self, backend: Backend, key: EngineKey, folder: Path, allow_unverified: bool, on_progress: Progress
     ) -> Manifest:
         begin = time.perf_counter()
-        facts = backend.build(self.net, key, folder, self.pictures, on_progress)
+        facts = backend.build(self.net, key, folder, self.calibration, on_progress)
         seconds = time.perf_counter() - begin
         if facts.precision_found != key.precision:
             raise EngineError(
@@ -160,3 +183,11 @@ class EngineMaker:
                 "threads": self.options.threads,
             },
         )
+
+
+def architecture_digest(net: nn.Module) -> str:
+    """Short digest of `net.spec` without what does not change the graph: sizes, class names, published figures."""
+    spec = net.spec
+    assert isinstance(spec, ModelSpec)
+    switches = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in _NOT_IN_THE_GRAPH}
+    return hashlib.sha256(repr([spec.num_classes, *sorted(switches.items())]).encode()).hexdigest()[:12]

@@ -129,6 +129,7 @@ _CLAUSES = {
     "device": "it runs on {have}, not on {want}",
     "hardware": "it was compiled for {have}, this machine is {want}",
     "libraries": "",
+    "architecture": "its network was built with other switches ({have}, not {want})",
 }
 
 

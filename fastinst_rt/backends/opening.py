@@ -47,7 +47,7 @@ def open_engine(
         engine_dir: where engines are kept; None for `default_engine_dir()`.
         mode: "latency" (live) or "throughput" (files).
         threads: CPU threads, or None for the library's choice.
-        pictures: uint8 [h, w, 3] RGB of size `resized`, to prove (and calibrate) a new engine on; drawn ones otherwise.
+        pictures: uint8 [h, w, 3] RGB of size `resized`, to prove a new engine on; drawn ones otherwise.
         allow_unverified: use an engine that is under the parity gate.
         on_progress: told what a build is doing.
 

@@ -1,9 +1,21 @@
 """The command line: parse, call, print. Heavy libraries are imported inside the commands, never at module level."""
 
-from fastinst_rt.cli import bench, demo, image, live, models, video, weights
+from fastinst_rt.cli import bench, compile, demo, doctor, engines, evaluate, image, live, models, video, weights
 from fastinst_rt.cli.app import app, main
 
-for commands in (demo, live, video, image, models, bench, weights):  # the order of `--help`
+for commands in (
+    demo,
+    live,
+    video,
+    image,
+    models,
+    compile,
+    engines,
+    bench,
+    evaluate,
+    weights,
+    doctor,
+):  # the order of `--help`
     commands.register(app)
 
 __all__ = ["app", "main"]

@@ -26,6 +26,7 @@ CHANGED = {
     "device": ("cuda", "runs on cpu, not on cuda"),
     "hardware": ("Other GPU, compute capability 8.6", "this machine is Other GPU, compute capability 8.6"),
     "libraries": ({"fake": "1.1"}, "built with fake 1.0, installed is 1.1"),
+    "architecture": ("0123", "built with other switches"),
 }
 
 
@@ -152,6 +153,16 @@ def test_other_weights_never_come_out_of_the_store(tmp_path: Path, backend: Fake
     expected, found = run_both(maker, maker.get(backend, "fp32"))
     assert expected.equal(found)
     assert len(maker.store.names()) == 2
+
+
+def test_ablation_with_the_same_weights_gets_its_own_engine(tmp_path: Path, backend: FakeBackend) -> None:
+    net, ablation = TinyNet(), TinyNet()
+    ablation.spec = replace(ablation.spec, local_maximum_first=False)
+    renamed = TinyNet()
+    renamed.spec = replace(renamed.spec, ap_val=1.0)
+    keys = [tiny_maker(tmp_path, one).key(backend, "fp32") for one in (net, ablation, renamed)]
+    assert keys[0] != keys[1]
+    assert keys[0] == keys[2]
 
 
 def test_stored_engine_is_used_again(tmp_path: Path, backend: FakeBackend) -> None:

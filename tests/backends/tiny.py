@@ -8,7 +8,6 @@ processes, a build that is killed, or a disk that is full.
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ from fastinst_rt.backends.base import BuildFacts, EngineInfo, Obstacle, RunOptio
 from fastinst_rt.backends.graph import engine_graph
 from fastinst_rt.backends.maker import EngineMaker
 from fastinst_rt.backends.store import EngineStore
+from fastinst_rt.categories import Categories
+from fastinst_rt.models.spec import ModelSpec
 
 SIZE = (64, 96)
 
@@ -32,7 +33,7 @@ class TinyNet(nn.Module):
         self.classes = nn.Linear(1, classes + 1)
         for parameter in self.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator)
-        self.spec = SimpleNamespace(name="tiny")
+        self.spec = ModelSpec("tiny", 64, 96, Categories.numbered(classes), "lite0", 1, num_queries=queries)
         self.eval()
 
     def normalize(self, image: Tensor) -> Tensor:
