@@ -43,7 +43,7 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 class PictureConverter:
     """Turns decoded frames into uint8 [H, W, 3] BGR, upright, all of the first frame's size.
 
-    It holds the one reformatter of its stream: with one a frame, PyAV 18 grows (its scaler is never freed).
+    It holds the one reformatter of its stream, which sets its scaler up once; frames would each make their own.
 
     Args:
         first: the first decoded frame; it decides the size,

@@ -65,7 +65,7 @@ class Reader:
         self.passengers = _passengers(container, self._stream)
         self._start, self._end = self._cut()
         self._decoded = self._decode()
-        first = next(self._decoded, None)
+        first = next((f for f in self._decoded if self._start is None or (f.pts or 0) >= self._start), None)
         if first is None:
             raise self._nothing_decoded()
         self._first: VideoFrame | None = first
@@ -107,20 +107,16 @@ class Reader:
             SourceLostError: the container broke off, after all that could be decoded.
         """
         self.passengers.depart()
-        index = 0
-        for picture in self._pictures():
+        for index, picture in enumerate(self._pictures()):
             if self._stopped:
                 return
             assert picture.pts is not None
             if self._end is not None and picture.pts >= self._end:
                 return
-            if self._start is not None and picture.pts < self._start:
-                continue
             if index % self._options.every == 0:
                 yield Frame(
                     index, picture.pts, self._time_base, self._converter.convert(picture), captured_at=time.monotonic()
                 )
-            index += 1
         if not self._stopped:
             self._complain_if_lost()
 
