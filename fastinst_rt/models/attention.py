@@ -33,7 +33,7 @@ class Attention(nn.Module):
             weights: also return the attention weights.
 
         Returns:
-            output [B,Q,C]; attention weights [B,Q,N], mean over the heads, or None.
+            output [B,Q,C]; attention weights [B,heads,Q,N], or None.
         """
         projections = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         q, k, v = (
@@ -46,9 +46,8 @@ class Attention(nn.Module):
             similarity = q @ k.transpose(-2, -1) / sqrt(q.shape[-1])
             if mask is not None:
                 similarity = similarity.masked_fill(~mask, float("-inf"))
-            per_head = similarity.softmax(-1)
-            probabilities = per_head.mean(1)
-            attended = per_head @ v
+            probabilities = similarity.softmax(-1)
+            attended = probabilities @ v
         else:
             # The usual scale, but said: without it TensorRT's converter takes no constant queries (Mask2Former's first
             # layer) and computes the scale in float32 inside the graph.

@@ -32,8 +32,8 @@ class Trace:
         query_positions: as `query_features`.
         states: what enters layer 0, then what leaves each layer (D+1 entries): feeds a layer again.
         scene: positions and sizes, the same for all layers.
-        attention: cross-attention weights of each layer, float [B,Q+auxiliary,h,w], mean over the heads, a distribution
-            over the pixels of the level that the layer looks at; empty unless asked for.
+        head_attention: cross-attention weights of each layer, float [B,heads,Q+auxiliary,h,w]: for each head and query
+            a distribution over the pixels of the level that the layer looks at; empty unless asked for.
     """
 
     predictions: tuple[Prediction, ...]
@@ -43,7 +43,12 @@ class Trace:
     query_positions: Tensor
     states: tuple[State, ...] = field(repr=False)
     scene: Scene = field(repr=False)
-    attention: tuple[Tensor, ...] = field(default=(), repr=False)
+    head_attention: tuple[Tensor, ...] = field(default=(), repr=False)
+
+    @property
+    def attention(self) -> tuple[Tensor, ...]:
+        """[B,Q+auxiliary,h,w] of each layer: `head_attention`, mean over the heads."""
+        return tuple(weights.mean(1) for weights in self.head_attention)
 
     @property
     def proposal_size(self) -> tuple[int, int] | None:
@@ -106,7 +111,7 @@ class FastInst(nn.Module):
         Args:
             image: as for `forward`; or
             normalized: as for `forward_normalized`.
-            attention: also keep the cross-attention weights (B x Q x pixels floats a layer).
+            attention: also keep the cross-attention weights (B x heads x Q x pixels floats a layer).
         """
         if normalized is None:
             if image is None:
@@ -121,7 +126,7 @@ class FastInst(nn.Module):
             states.append(state)
             predictions.append(self._predict(index + 1, state, scene))
             if weights is not None:
-                attentions.append(weights.view(*weights.shape[:2], *scene.sizes[decoder.level(index)]))
+                attentions.append(weights.view(*weights.shape[:3], *scene.sizes[decoder.level(index)]))
         return Trace(
             predictions=tuple(predictions),
             proposal_logits=queries.proposal_logits,
@@ -130,7 +135,7 @@ class FastInst(nn.Module):
             query_positions=scene.query_positions,
             states=tuple(states),
             scene=scene,
-            attention=tuple(attentions),
+            head_attention=tuple(attentions),
         )
 
     def guided_predictions(self, trace: Trace, attention_masks: Tensor) -> tuple[Prediction, ...]:
