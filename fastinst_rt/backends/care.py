@@ -42,7 +42,7 @@ class Stored:
 
     def cells(self) -> tuple[str, ...]:
         """A row of `engines list`."""
-        usable = "no: " + self.refusal.problem if self.refusal else "yes"
+        usable = "no" if self.refusal else "yes"
         if self.manifest is None:
             return (self.name, *[""] * 7, usable)
         key, build = self.manifest.key, self.manifest.build

@@ -78,13 +78,12 @@ class TensorRTBackend:
         """Export, then compile in a process of its own; see `backends.base.Backend.build`."""
         progress("exporting the network", None)
         graph = _graph(net, key)
-        weights = sum(tensor.numel() for tensor in graph.state_dict().values())
         program = export(graph, key.batch, key.resized)
         with tempfile.TemporaryDirectory(prefix="compiler-", dir=folder) as name:
             scratch = Path(name)
             torch.export.save(program, scratch / PROGRAM)
             index = torch.cuda.current_device() if torch.cuda.is_available() else 0
-            request = {"precision": key.precision, "weight_elements": weights, "device_index": index}
+            request = {"precision": key.precision, "device_index": index}
             (scratch / REQUEST).write_text(json.dumps(request))
             inspection = run_compiler([sys.executable, "-m", "fastinst_rt.backends.tensorrt_build"], scratch, progress)
             (scratch / PLAN).rename(folder / PLAN)
@@ -111,9 +110,12 @@ def _graph(net: nn.Module, key: EngineKey) -> EngineGraph:
 
 
 def _evidence(inspection: Mapping[str, Any]) -> str:
-    if inspection["evidence"] == "layers":
-        return f"numbers between its layers: {inspection['numbers']}"
-    return f"{inspection['bytes_per_weight']} bytes a weight"
+    shown = {
+        "layers": f"numbers between its layers: {inspection.get('numbers')}",
+        "weights": f"numbers of its weights: {inspection.get('weights')}",
+        "size": f"{inspection.get('bytes_per_weight')} bytes a weight",
+    }
+    return shown[inspection["evidence"]]
 
 
 def run_compiler(command: Sequence[str], scratch: Path, progress: Progress) -> dict[str, Any]:

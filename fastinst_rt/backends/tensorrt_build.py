@@ -186,7 +186,7 @@ def main(folder: Path) -> int:
         plan = compile_program(program, request["precision"], folder, report)
         (folder / PLAN).write_bytes(plan)
         report({"step": "reading the engine back"})
-        report({"inspection": inspect_plan(plan, request["weight_elements"])})
+        report({"inspection": inspect_plan(plan, program.state_dict.values())})
     except EngineError as error:
         report({"problem": error.problem, "remedy": error.remedy})
         return error.exit_code

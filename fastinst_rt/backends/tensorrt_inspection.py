@@ -1,21 +1,32 @@
-"""Which precision a TensorRT plan really has: read from its layers, or where no GPU can load it, from its size."""
+"""Which precision a TensorRT plan really has, read from the plan itself.
+
+From its layers, where a GPU can load it; else from its weights, most of which lie in a plan as they are; else from its
+size.
+"""
 
 import importlib
 import importlib.metadata
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
-# Share of the numbers between layers that must be of one type for the engine to count as that type. FP16 engines keep
-# islands of FP32 (proposals, normalisation of the picture, outputs).
+# Share of the numbers that must be of one type for the engine to count as that type. FP16 engines keep islands of FP32
+# (proposals, normalisation of the picture, outputs).
 _MOSTLY = 0.6
 
-# Bytes of plan a weight: an FP16 engine has 2 and its code, an FP32 engine 4 and its code.
+# How many weight tensors are looked for in the plan, the largest first, and how many numbers of each. A compiler turns
+# some of them round: of FastInst's, 47 to 67 % are found in TensorRT-RTX's plans, and of the other type next to none.
+_TENSORS, _RUN = 30, 32
+_FOUND_ENOUGH = 0.1
+
+# Bytes of plan a weight: an FP16 engine has 2 and its code, an FP32 engine 4 and its code. Code is 9 to 20 MB, which
+# hides the difference in small networks.
 _FP16_BYTES = 3.0
 
 
@@ -36,27 +47,54 @@ def import_tensorrt() -> ModuleType:
     return importlib.import_module(flavour())
 
 
-def inspect_plan(plan: bytes, weight_elements: int) -> dict[str, Any]:
+def inspect_plan(plan: bytes, weights: Iterable[Tensor]) -> dict[str, Any]:
     """What a plan shows of itself.
 
     Args:
         plan: serialised engine.
-        weight_elements: numbers in the network's weights.
+        weights: the tensors of the network that it was built from.
 
     Returns:
-        precision ("fp16", "fp32" or "mixed"), evidence ("layers" or "size"), plan_bytes, bytes_per_weight, and where
-        the layers could be read, layers (count) and numbers (between layers, by type).
+        precision ("fp16", "fp32" or "mixed"), evidence ("layers", "weights" or "size"), plan_bytes, bytes_per_weight,
+        weights (numbers found in the plan, by type), and where a GPU could load it, layers (count) and numbers (between
+        layers, by type).
     """
-    bytes_per_weight = len(plan) / weight_elements
-    facts: dict[str, Any] = {"plan_bytes": len(plan), "bytes_per_weight": round(bytes_per_weight, 2)}
-    numbers: dict[str, int] = {}
+    tensors = [weight.detach().cpu() for weight in weights if weight.is_floating_point()]
+    bytes_per_weight = len(plan) / sum(tensor.numel() for tensor in tensors)
+    found, share = weights_in_plan(plan, tensors)
+    facts: dict[str, Any] = {
+        "plan_bytes": len(plan),
+        "bytes_per_weight": round(bytes_per_weight, 2),
+        "weights": found,
+    }
     if torch.cuda.is_available():
         layers = _layers(plan)
-        numbers = numbers_by_type(layers)
-        facts |= {"layers": len(layers), "numbers": numbers}
-    if any(numbers.get(name) for name in ("fp16", "fp32")):
-        return facts | {"precision": precision_of_layers(numbers), "evidence": "layers"}
+        facts |= {"layers": len(layers), "numbers": numbers_by_type(layers)}
+    if facts.get("numbers"):
+        return facts | {"precision": mostly(facts["numbers"]), "evidence": "layers"}
+    if share >= _FOUND_ENOUGH:
+        return facts | {"precision": mostly(found), "evidence": "weights"}
     return facts | {"precision": "fp16" if bytes_per_weight < _FP16_BYTES else "fp32", "evidence": "size"}
+
+
+def weights_in_plan(plan: bytes, tensors: Sequence[Tensor]) -> tuple[dict[str, int], float]:
+    """Looks for the bytes of the largest weights in a plan, as FP16 and as FP32.
+
+    Returns:
+        numbers in the tensors that were found, by type, and their share of the numbers in all that were looked for.
+    """
+    found: Counter[str] = Counter()
+    looked_for = 0
+    for tensor in sorted(tensors, key=lambda t: t.numel(), reverse=True)[:_TENSORS]:
+        run = tensor.flatten()[:_RUN]
+        if len(run.unique()) < _RUN // 2:
+            continue  # zeros and the like are found everywhere
+        looked_for += tensor.numel()
+        for name, dtype in (("fp16", torch.float16), ("fp32", torch.float32)):
+            if plan.find(run.to(dtype).numpy().tobytes()) >= 0:
+                found[name] += tensor.numel()
+                break
+    return dict(found), sum(found.values()) / max(1, looked_for)
 
 
 def _layers(plan: bytes) -> list[Any]:
@@ -83,7 +121,7 @@ def numbers_by_type(layers: Iterable[Any]) -> dict[str, int]:
     return dict(counts)
 
 
-def precision_of_layers(numbers: Mapping[str, int]) -> str:
+def mostly(numbers: Mapping[str, int]) -> str:
     """ "fp16" or "fp32" where most numbers are of that type, else "mixed"."""
     total = sum(numbers.values())
     return next((name for name, count in numbers.items() if count >= _MOSTLY * total), "mixed")

@@ -37,14 +37,17 @@ def list_(engine_dir: options.EngineDir = None, as_json: AsJson = False, verbose
         print(json.dumps([one.to_json() for one in found], indent=2))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("engine", "as", "batch", "input", "on", "ms", "x eager", "MB", "usable here"):
-        right = title in ("ms", "x eager", "MB", "batch")
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "usable here", overflow="fold")
+    for title in ("engine", "as", "batch", "input", "on", "ms", "x eager", "MB", "usable"):
+        table.add_column(
+            title, justify="right" if title in ("ms", "x eager", "MB", "batch") else "left", overflow="fold"
+        )
     for one in found:
         table.add_row(*one.cells())
     console = Console()
     console.print(table if found else "no engine yet: they are built on first use, or by [b]fastinst-rt compile[/]")
     console.print(f"in {store.folder}", style="dim", highlight=False)
+    if any(one.refusal for one in found):
+        console.print("[b]fastinst-rt engines verify[/] says why one is not usable", style="dim", highlight=False)
 
 
 @app.command(epilog="Example: [b]fastinst-rt engines verify[/]")
