@@ -3,19 +3,8 @@
 from fastinst_rt.cli import bench, compile, demo, doctor, engines, evaluate, image, live, models, video, weights
 from fastinst_rt.cli.app import app, main
 
-for commands in (
-    demo,
-    live,
-    video,
-    image,
-    models,
-    compile,
-    engines,
-    bench,
-    evaluate,
-    weights,
-    doctor,
-):  # the order of `--help`
+# the order of `--help`
+for commands in (demo, live, video, image, models, compile, engines, bench, evaluate, weights, doctor):
     commands.register(app)
 
 __all__ = ["app", "main"]

@@ -1,0 +1,148 @@
+"""`fastinst-rt eval`: accuracy on labelled data, through the engine that is asked for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fastinst_rt.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fastinst_rt.evaluation.report import Report
+    from fastinst_rt.evaluation.run import Task
+    from fastinst_rt.segmenter import Segmenter
+
+_EXAMPLES = """
+[bold]Examples[/]
+
+  fastinst-rt eval --data instances_val2017.json --images val2017/ --json ap.json
+
+  fastinst-rt eval --data val.json --images images/ --backend openvino --fast --limit 200
+
+  fastinst-rt eval --task cityscapes --data cityscapes/ --model fastinst-d3-r50 --weights street.safetensors
+
+  fastinst-rt eval --task clip --data dog.masks.json --images dog.mp4 --backend openvino --fast
+"""
+
+CLIP_SCORE = 0.5  # a clip is judged by the instances that are shown; average precision looks at all of them
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the application."""
+    app.command("eval", epilog=_EXAMPLES)(evaluate)
+
+
+def evaluate(
+    data: Annotated[
+        Path, typer.Option("--data", help="COCO instances or panoptic file, folder of Cityscapes, or labels of a clip.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the pictures of a COCO file, or the clip.")
+    ] = None,
+    task: Annotated[
+        Literal["instance", "panoptic", "semantic", "cityscapes", "clip"],
+        typer.Option("--task", help="Instance AP, panoptic quality, mIoU, Cityscapes AP, or IoU with a clip's object."),
+    ] = "instance",
+    split: Annotated[str, typer.Option("--split", help="Split of Cityscapes.")] = "val",
+    exact: Annotated[
+        bool, typer.Option("--exact/--fast", help="Published resize and masks, or those of the live path.")
+    ] = True,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N pictures only.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.")] = None,
+    model: options.Model = options.DEFAULT_MODEL,
+    weights: options.Weights = None,
+    backend: options.Backend = "eager",
+    precision: options.Precision = None,
+    device: options.Device = "auto",
+    short_side: options.ShortSide = None,
+    max_side: options.MaxSide = None,
+    engine_dir: options.EngineDir = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001  (remembered by the option's callback)
+) -> None:
+    """Measure instance AP, panoptic quality, mIoU, Cityscapes AP, or how well the object of a clip is covered."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from fastinst_rt.evaluation.engines import open_segmenter
+
+    console = Console(stderr=True, quiet=quiet)
+    with open_segmenter(
+        model,
+        weights=weights,
+        backend=backend,
+        precision=precision,
+        device=device,
+        short_side=short_side,
+        max_side=max_side,
+        engine_dir=engine_dir,
+        exact=exact,
+    ) as segmenter:
+        if task == "clip":
+            report = _clip(segmenter, data, images, console)
+        else:
+            report = _pictures(segmenter, task, data, images, split, limit, console)
+        engine = segmenter.engine_name
+    path = "exact" if exact else "fast"
+    report = replace(report, settings={"model": model, "engine": engine, "masks": path, "data": str(data)})
+    Console().print(report.tables())
+    console.print(f"model {model}, engine {engine}, {path} masks", highlight=False)
+    if json_file is not None:
+        report.save(json_file)
+
+
+def _pictures(
+    segmenter: "Segmenter",
+    task: "Task",
+    data: Path,
+    images: Path | None,
+    split: str,
+    limit: int | None,
+    console: "Console",
+) -> "Report":
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from fastinst_rt.evaluation.run import evaluate, open_data
+
+    labels = open_data(task, data, images, split)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=console.quiet) as bar:
+        item = bar.add_task("pictures", total=None)
+        return evaluate(
+            segmenter,
+            task,
+            labels,
+            limit=limit,
+            progress=lambda done, total: bar.update(item, completed=done, total=total),
+        )
+
+
+def _clip(segmenter: "Segmenter", data: Path, clip: Path | None, console: "Console") -> "Report":
+    from rich.progress import track
+
+    from fastinst_rt.errors import UsageError
+    from fastinst_rt.evaluation.clip_iou import ClipLabels, foreground_iou
+    from fastinst_rt.results import Instances
+
+    if clip is None:
+        raise UsageError("The labels do not say where their clip is.", "Give the video with --images.")
+    labels = ClipLabels(data)
+    segmenter.score = CLIP_SCORE
+
+    def found() -> Iterator[Instances]:
+        for _, instances in segmenter.stream(clip):
+            yield instances
+
+    frames = track(found(), "frames", total=len(labels.masks), console=console, disable=console.quiet)
+    return foreground_iou(labels, frames)
