@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 def stream_name(stream: Stream) -> str:
     """A stream's name for people: `audio 1 (aac, eng)`."""
-    context = stream.codec_context
-    about = [context.codec.canonical_name if context is not None else "no codec"]
+    about = [] if stream.codec_context is None else [stream.codec_context.codec.canonical_name]
     if stream.language and stream.language != "und":
         about.append(stream.language)
-    return f"{stream.type} {stream.index} ({', '.join(about)})"
+    return f"{stream.type} {stream.index}" + (f" ({', '.join(about)})" if about else "")
 
 
 class Passengers:

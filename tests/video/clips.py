@@ -37,6 +37,7 @@ def make_clip(
     channels: int = 0,
     audio_codec: str = "aac",
     audio_seconds: float | None = None,
+    audio_begin: float | None = None,
     rotation: int = 0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
@@ -69,7 +70,7 @@ def make_clip(
         for packet in packets:
             packet.duration = lasts.get(packet.pts, max(1, round((pts[-1] - pts[0]) / max(1, len(pts) - 1))))
         if channels:
-            begin = float(pts[0] * time_base)
+            begin = float(pts[0] * time_base) if audio_begin is None else audio_begin
             seconds = audio_seconds or float((pts[-1] - pts[0]) * time_base) + 0.04
             packets += _sound(out, audio_codec, channels, begin, seconds)
         out.start_encoding()

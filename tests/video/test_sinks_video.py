@@ -154,6 +154,36 @@ def test_quality_follows_crf(tmp_path: Path) -> None:
     assert (tmp_path / "fine.mp4").stat().st_size > (tmp_path / "coarse.mp4").stat().st_size
 
 
+@pytest.mark.parametrize("begin", [1.0, 6.0])
+@pytest.mark.parametrize("audio_codec", ["aac", "ac3"])
+def test_sound_that_starts_late(begin: float, audio_codec: str, tmp_path: Path) -> None:
+    source = make_clip(
+        tmp_path / "in.mp4",
+        pts=tuple(range(200)),
+        channels=2,
+        audio_begin=begin,
+        audio_seconds=2.0,
+        audio_codec=audio_codec,
+        options={"g": "25"},
+    )
+    copy(source, tmp_path / "out.mp4")
+    before, after = content(source), content(tmp_path / "out.mp4")
+    assert (after.times, after.packets, after.packet_times) == (before.times, before.packets, before.packet_times)
+
+
+def test_a_sound_stream_without_a_packet(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", pts=tuple(range(100)), channels=2, audio_begin=9.0, audio_seconds=0.5)
+    copy(source, tmp_path / "out.mp4", SourceOptions(end=3.5))
+    assert content(tmp_path / "out.mp4").times == [Fraction(i, 25) for i in range(88)]
+
+
+def test_pictures_that_end_before_the_sound_starts(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", channels=1, audio_begin=3.0, audio_seconds=0.5)
+    copy(source, tmp_path / "out.mp4")
+    before, after = content(source), content(tmp_path / "out.mp4")
+    assert (after.times, after.packets, after.packet_times) == (before.times, before.packets, before.packet_times)
+
+
 def test_without_sound_when_asked(tmp_path: Path) -> None:
     copy(make_clip(tmp_path / "in.mp4", channels=2), tmp_path / "out.mp4", audio=False)
     assert content(tmp_path / "out.mp4").packets["audio"] == []
