@@ -1,5 +1,6 @@
 """Which encoder writes the pictures: chosen by trying, with settings that two cores keep up with."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -117,6 +118,8 @@ def choose_encoder(codec: str, crf: int | None, info: SourceInfo) -> EncoderChoi
     for name in names:
         if not _is_encoder(name):
             continue
+        if name == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only: it writes to stderr past FFmpeg's log
         choice = _choice(name, crf, info)
         if _opens(choice, info):
             return choice

@@ -46,16 +46,16 @@ class Passengers:
         self._boarded = False
         self._kept = True
 
-    def board(self) -> None:
-        """Packets are kept for the caller, one sink at a time; from the first one if the frames do not flow yet.
+    def board(self) -> bool:
+        """Packets are kept for the caller; from the first one if the frames do not flow yet.
 
-        Raises:
-            ValueError: another sink takes them already.
+        False where another sink takes them already: a packet goes one way only.
         """
         with self._lock:
             if self._boarded:
-                raise ValueError("the packets of this source already go to another sink")
+                return False
             self._boarded = self._kept = True
+            return True
 
     def depart(self) -> None:
         """The frames start to flow: without a sink on board the packets go to nobody."""

@@ -78,8 +78,11 @@ class VideoWriter:
         self._container.metadata.update(muxing.content_tags(source.info.metadata))
         self._copies: dict[int, Stream] = {}
         self._passengers = passengers
-        if passengers is not None:
-            self._take_aboard(passengers)
+        if passengers is not None and not passengers.board():
+            self._passengers = None
+            self.notes.append(f"{path.name} has no sound: it goes to another output already.")
+        if self._passengers is not None:
+            self._take_aboard(self._passengers)
 
     def write(self, frame: Frame, packed: VideoFrame) -> None:
         """Encodes one picture (BGR or BGRA, of the source's size) at the time of its frame.
@@ -234,7 +237,6 @@ class VideoWriter:
                     left.append(stream_name(stream))
         if left:
             self.notes.append(f"{self._path.suffix} cannot carry {', '.join(left)}; left out of {self._path.name}.")
-        passengers.board()
 
     def _chapters(self, passengers: Passengers) -> "list[Chapter]":
         """The source's chapters as far as they lie in the output, on its clock."""

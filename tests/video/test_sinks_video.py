@@ -7,12 +7,14 @@ import av
 import numpy as np
 import pytest
 
+from fastinst_rt.errors import SourceLostError
 from fastinst_rt.video.muxing import is_incomplete
 from fastinst_rt.video.sources import SourceOptions, open_source
 from fastinst_rt.video.video_sink import VideoSink
 
 from .clips import add_subtitles, content, index_of, make_clip
 from .copying import copy
+from .servers import serving
 
 VARIABLE = (0, 40, 90, 100, 260, 261, 300, 1000, 1033, 1066, 1100, 1500)
 
@@ -212,6 +214,45 @@ def test_a_recording_of_a_live_source_begins_when_it_is_switched_on(tmp_path: Pa
             sink.write(frame, None, None)
     sink.close()
     assert content(tmp_path / "out.mp4").times == [Fraction(i, 200) for i in range(20)]
+
+
+def test_two_outputs_of_one_source_share_no_sound(tmp_path: Path) -> None:
+    source = open_source(make_clip(tmp_path / "in.mp4", channels=2))
+    one, two = VideoSink(tmp_path / "one.mp4", source), VideoSink(tmp_path / "two.mp4", source)
+    assert any("no sound" in note for note in two.notes)
+    for frame in source.frames():
+        one.write(frame, None, None)
+        two.write(frame, None, None)
+    one.close()
+    two.close()
+    found = [content(tmp_path / name).packets["audio"] for name in ("in.mp4", "one.mp4", "two.mp4")]
+    assert found[0] == found[1]
+    assert found[2] == []
+
+
+def test_a_network_stream_is_recorded_with_its_sound(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", channels=2, container_options={"movflags": "+faststart"})
+    with serving(clip.read_bytes()) as server:
+        copy(f"http://{server.address}/in.mp4", tmp_path / "out.mp4")
+    before, after = content(clip), content(tmp_path / "out.mp4")
+    assert (after.times, after.packets) == (before.times, before.packets)
+
+
+def test_a_cut_file_leaves_what_it_had(tmp_path: Path) -> None:
+    whole = make_clip(
+        tmp_path / "in.mp4", pts=tuple(range(60)), channels=2, container_options={"movflags": "+faststart"}
+    )
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2])
+    with pytest.raises(SourceLostError):
+        copy(cut, tmp_path / "out.mp4")
+    before, after = content(whole), content(tmp_path / "out.mp4")
+    assert 20 < len(after.times) < 60
+    assert after.times == before.times[: len(after.times)]
+    sound = after.packets["audio"][0]
+    assert sound
+    assert sound == before.packets["audio"][0][: len(sound)]
 
 
 def test_an_aborted_run_leaves_a_playable_file_that_says_so(tmp_path: Path) -> None:
