@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
@@ -54,10 +55,12 @@ class Reader:
         self._options = options
         self._stream = _picture_stream(container, name)
         self._stream.thread_type = "SLICE" if options.live else "AUTO"
+        if not options.live:  # a file's damaged pictures come out as far as they can be concealed, as players show them
+            self._stream.codec_context.flags |= Flags.output_corrupt
         self._time_base = self._stream.time_base or Fraction(1, 90000)
         self._rate = self._stream.average_rate or self._stream.guessed_rate
         self._timeline = Timeline(self._time_base, self._rate)
-        self._damaged = 0
+        self._damaged = self._packets = self._pictures = 0
         self._error: av.FFmpegError | None = None
         self._last_end = Fraction(0)
         self._stopped = False
@@ -81,7 +84,8 @@ class Reader:
         """What was repaired or left out so far, one sentence each."""
         said = [*self._remarks, *self._timeline.notes()]
         if self._damaged:
-            said.append(f"{self._damaged} packets were damaged and could not be decoded.")
+            lost = max(0, self._packets - self._pictures)
+            said.append(f"{self._damaged} packets were damaged; {lost} pictures could not be decoded.")
         if self._converter.resized:
             said.append(f"{self._converter.resized} frames changed size and were scaled to the first one's.")
         return said
@@ -107,7 +111,7 @@ class Reader:
             SourceLostError: the container broke off, after all that could be decoded.
         """
         self.passengers.depart()
-        for index, picture in enumerate(self._pictures()):
+        for index, picture in enumerate(self._whole_pictures()):
             if self._stopped:
                 return
             assert picture.pts is not None
@@ -120,7 +124,7 @@ class Reader:
         if not self._stopped:
             self._complain_if_lost()
 
-    def _pictures(self) -> Iterator[VideoFrame]:
+    def _whole_pictures(self) -> Iterator[VideoFrame]:
         """Decoded, deinterlaced frames with repaired pts, and the packets of the cut's tail sent on their way."""
         first, self._first = self._first, None
         assert first is not None
@@ -138,6 +142,7 @@ class Reader:
             if packet.stream is not self._stream:
                 self._send_on(packet)
                 continue
+            self._packets += packet.size > 0
             try:
                 frames = self._stream.decode(packet)
             except av.error.InvalidDataError:
@@ -169,6 +174,7 @@ class Reader:
             self._error = error
 
     def _placed(self, frame: VideoFrame) -> VideoFrame:
+        self._pictures += 1
         frame.pts = self._timeline.place(frame.pts)
         return frame
 

@@ -205,6 +205,23 @@ def test_cut_with_the_index_in_front_gives_what_there_is_and_says_so(tmp_path: P
     assert [index_of(frame.image) for frame in found] == [i % 30 for i in range(len(found))]
 
 
+def test_damage_in_the_middle_costs_no_more_than_it_must_and_is_told(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "in.mp4", pts=tuple(range(60)), options={"g": "20"})
+    data = bytearray(whole.read_bytes())
+    begin = data.index(b"mdat") + 8
+    middle = begin + (data.index(b"moov") - begin) // 2
+    for place in range(middle, middle + 300):
+        data[place] ^= 0x5A
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    source = open_source(damaged)
+    found = list(source.frames())
+    lost = 60 - len(found)
+    assert 0 < lost < 30
+    assert found[-1].seconds == content(whole).times[-1]
+    assert any(f"{lost} pictures could not be decoded" in note for note in source.notes)
+
+
 def test_cut_matroska_says_so(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "in.mkv", pts=tuple(range(60)), channels=2)
     cut = tmp_path / "cut.mkv"
