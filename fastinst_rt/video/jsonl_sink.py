@@ -17,13 +17,17 @@ FORMAT = "fastinst-rt/1"
 """The name of the format, in its first line; the number changes when a reader would have to."""
 
 
+_INCOMPLETE = {"incomplete": True}
+
+
 class JsonlSink:
     """Writes a first line about the source and then one line a frame.
 
     First line: `{"format", "source", "width", "height", "rate", "time_base"}`; rationals are texts like `30000/1001`.
     Each other line: `{"index", "pts", "time_base", "seconds", "instances"}`, with the records of `Instances.to_coco`
     (compressed RLE at frame size, xywh boxes). `pts` times `time_base` is exact, `seconds` rounded to a microsecond.
-    Every line goes to the system when it is complete, so that a killed run leaves whole lines in the part.
+    A run that broke off adds the line `{"incomplete":true}`. Every line goes to the system when it is complete, so
+    that a killed run leaves whole lines in the part.
 
     Args:
         path: of the output; its part lies beside it until `close`.
@@ -80,8 +84,9 @@ class JsonlSink:
             raise write_failure(self.path, error, part_path(self.path)) from error
 
     def abort(self) -> None:
-        """See `Sink.abort`: the lines so far get the final name, each of them whole."""
-        with contextlib.suppress(OutputError):
+        """See `Sink.abort`: the lines so far get the final name, with one that says that there should be more."""
+        with contextlib.suppress(OutputError, ValueError):  # ValueError: closed already
+            self._put(_INCOMPLETE)
             self.close()
 
     def _put(self, record: dict[str, Any]) -> None:
@@ -89,3 +94,11 @@ class JsonlSink:
             self._file.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
         except OSError as error:
             raise write_failure(self.path, error, part_path(self.path)) from error
+
+
+def is_incomplete(path: Path) -> bool:
+    """Whether the lines were finalised by a run that broke off."""
+    mark = json.dumps(_INCOMPLETE, separators=(",", ":")).encode() + b"\n"
+    with path.open("rb") as lines:
+        lines.seek(max(0, path.stat().st_size - len(mark)))
+        return lines.read() == mark

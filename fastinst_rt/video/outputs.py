@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fastinst_rt.errors import UsageError
 from fastinst_rt.pictures import make_folder
+from fastinst_rt.video import jsonl_sink, muxing
 from fastinst_rt.video.inputs import VIDEO_SUFFIXES
-from fastinst_rt.video.muxing import is_incomplete
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,10 @@ class Outputs:
 
     def are_complete(self) -> bool:
         """Whether an earlier run wrote all of them to their end. A folder of masks alone cannot tell."""
+        if not self.files or not all(path.exists() for path in self.files):
+            return False
         videos = [path for path in (self.video, self.matte) if path is not None]
-        return bool(self.files) and all(path.exists() for path in self.files) and not any(map(is_incomplete, videos))
+        return not any(map(muxing.is_incomplete, videos)) and not (self.json and jsonl_sink.is_incomplete(self.json))
 
 
 @dataclass(frozen=True, slots=True)

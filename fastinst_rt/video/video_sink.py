@@ -38,6 +38,10 @@ class VideoSink:
         encoder = choose_encoder(codec or ("vp9" if path.suffix.lower() == ".webm" else "h264"), crf, source.info)
         self._writer = VideoWriter(path, source, encoder, source.passengers if audio else None)
         self.notes = [f"{path.name} is encoded by {encoder.name} ({encoder.pixel_format}).", *self._writer.notes]
+        if encoder.pixel_format == "yuv444p":
+            self.notes.append(
+                "An odd side needs 4:4:4 colour, which some players do not show; .webm takes it as 4:2:0."
+            )
 
     def write(self, frame: Frame, annotated: npt.NDArray[np.uint8] | None, instances: Instances) -> None:  # noqa: ARG002
         """See `Sink.write`."""

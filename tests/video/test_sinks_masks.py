@@ -12,7 +12,7 @@ from fastinst_rt.categories import COCO
 from fastinst_rt.errors import OutputError, UsageError
 from fastinst_rt.results import Instances, MaskCrop
 from fastinst_rt.rle import decode
-from fastinst_rt.video.jsonl_sink import FORMAT, JsonlSink
+from fastinst_rt.video.jsonl_sink import FORMAT, JsonlSink, is_incomplete
 from fastinst_rt.video.mask_sink import MaskSink, id_map
 from fastinst_rt.video.matte_sink import MatteSink
 from fastinst_rt.video.sources import open_source
@@ -67,8 +67,24 @@ def test_every_line_is_on_disk_when_it_is_written(tmp_path: Path) -> None:
         lines = (tmp_path / ".out.part.jsonl").read_text().splitlines()
         assert len(lines) == frame.index + 2
         json.loads(lines[-1])
+    assert frame.index == 4
     sink.abort()
-    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 6
+    sink.abort()
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert len(lines) == 7
+    assert json.loads(lines[-1]) == {"incomplete": True}
+    assert is_incomplete(tmp_path / "out.jsonl")
+
+
+def test_a_complete_run_says_nothing_of_being_incomplete(tmp_path: Path) -> None:
+    source = open_source("test:64x48,frames=2")
+    sink = JsonlSink(tmp_path / "out.jsonl", source)
+    for frame in source.frames():
+        sink.write(frame, None, two())
+    sink.close()
+    sink.abort()
+    assert not is_incomplete(tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
 
 
 def test_id_maps_follow_the_list_or_the_tracks(tmp_path: Path) -> None:
