@@ -87,7 +87,7 @@ def weights_in_plan(plan: bytes, tensors: Sequence[Tensor]) -> tuple[dict[str, i
     looked_for = 0
     for tensor in sorted(tensors, key=lambda t: t.numel(), reverse=True)[:_TENSORS]:
         run = tensor.flatten()[:_RUN]
-        if len(run.unique()) < _RUN // 2:
+        if len(set(run.tolist())) < _RUN // 2:
             continue  # zeros and the like are found everywhere
         looked_for += tensor.numel()
         for name, dtype in (("fp16", torch.float16), ("fp32", torch.float32)):

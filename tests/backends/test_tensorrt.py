@@ -116,7 +116,7 @@ os.kill(os.getpid(), signal.SIGSEGV)"""
     def test_real_process_reports_a_damaged_program(self, tmp_path: Path) -> None:
         """The real module, as far as it goes without Torch-TensorRT."""
         (tmp_path / tensorrt_build.PROGRAM).write_bytes(b"not a program")
-        (tmp_path / tensorrt_build.REQUEST).write_text('{"precision": "fp16", "weight_elements": 1, "device_index": 0}')
+        (tmp_path / tensorrt_build.REQUEST).write_text('{"precision": "fp16", "device_index": 0}')
         command = [sys.executable, "-m", "fastinst_rt.backends.tensorrt_build"]
         with pytest.raises(EngineError, match=r"The TensorRT build failed: \w+"):
             run_compiler(command, tmp_path, no_progress)
@@ -142,12 +142,33 @@ class TestPrecision:
         ],
     )
     def test_verdict(self, numbers: dict[str, int], precision: str) -> None:
-        assert tensorrt_inspection.precision_of_layers(numbers) == precision
+        assert tensorrt_inspection.mostly(numbers) == precision
 
-    @pytest.mark.parametrize(("size", "precision"), [(2_400, "fp16"), (4_400, "fp32")])
-    def test_size_decides_where_no_gpu_can_load_the_plan(self, size: int, precision: str) -> None:
-        found = tensorrt_inspection.inspect_plan(b"x" * size, 1000)
+    @pytest.mark.parametrize(("dtype", "precision"), [(torch.float16, "fp16"), (torch.float32, "fp32")])
+    def test_weights_are_found_in_a_plan_that_no_gpu_can_load(self, dtype: torch.dtype, precision: str) -> None:
+        weights = [torch.randn(40, 40), torch.randn(7, 9), torch.zeros(50, 50)]
+        code = bytes(20_000)  # far more than the weights: the size says nothing
+        plan = code + b"".join(weight.to(dtype).numpy().tobytes() for weight in weights) + code
+        found = tensorrt_inspection.inspect_plan(plan, weights)
+        assert (found["precision"], found["evidence"]) == (precision, "weights")
+        assert found["weights"] == {precision: 40 * 40 + 7 * 9}  # zeros are found everywhere, and say nothing
+
+    def test_half_the_weights_of_each_type_is_mixed(self) -> None:
+        first, second = torch.randn(40, 40), torch.randn(40, 40)
+        plan = first.numpy().tobytes() + second.half().numpy().tobytes()
+        assert tensorrt_inspection.inspect_plan(plan, [first, second])["precision"] == "mixed"
+
+    @pytest.mark.parametrize(("size", "precision"), [(24_000, "fp16"), (44_000, "fp32")])
+    def test_size_decides_where_no_weight_is_found(self, size: int, precision: str) -> None:
+        found = tensorrt_inspection.inspect_plan(b"x" * size, [torch.randn(100, 100)])
         assert (found["precision"], found["evidence"]) == (precision, "size")
+
+    def test_layers_decide_where_a_gpu_can_load_the_plan(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        layers = [{"Outputs": [{"Dimensions": [8], "Format/Datatype": "Half"}]}]
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(tensorrt_inspection, "_layers", lambda _: layers)
+        found = tensorrt_inspection.inspect_plan(b"x" * 99_000, [torch.randn(100, 100)])
+        assert (found["precision"], found["evidence"], found["layers"]) == ("fp16", "layers", 1)
 
 
 @pytest.fixture
