@@ -1,5 +1,6 @@
 """Containers on their way to disk: a part beside the final name that is playable at any moment, then the whole."""
 
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -22,6 +25,9 @@ _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".w
 
 _FRAGMENT = 500_000
 """Microseconds of a fragment: what a killed run loses at most, besides what the encoder looks ahead."""
+
+_PLAIN_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""What a stream means that counts its channels without naming them; MP4 has no way to write that."""
 
 _NAMED_IN_PACKETS = frozenset({"ac3", "eac3", "av1", "vp9", "truehd"})
 """Codecs whose description for an MP4 index is made from their first packet."""
@@ -186,7 +192,34 @@ def copy_stream(target: OutputContainer, stream: Stream) -> Stream:
     Raises:
         ValueError: the container cannot take its codec.
     """
+    if not _is_carried(target.format.name, stream):
+        raise ValueError(f"{target.format.name} cannot carry {stream.type} of that codec")
+    return _add_copy(target, stream)
+
+
+def _add_copy(target: OutputContainer, stream: Stream) -> Stream:
     copy = target.add_stream_from_template(stream, opaque=True)
     copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
+    if isinstance(copy, AudioStream) and copy.layout.name in _PLAIN_LAYOUTS:
+        copy.codec_context.layout = _PLAIN_LAYOUTS[copy.layout.name]
     return copy
+
+
+def _is_carried(name: str, stream: Stream) -> bool:
+    """Whether a head with that stream can be written: what a format says of itself is not always what it then does."""
+    try:
+        with av.open(io.BytesIO(), "w", format=name, container_options={"strict": "experimental"}) as trial:
+            _add_copy(trial, stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def header_stripper(name: str, copy: Stream, packet: "Packet[Stream]") -> BitStreamFilterContext | None:
+    """What takes the headers off AAC packets of a broadcast (ADTS), which MP4 keeps once for all; None elsewhere."""
+    codec = None if copy.codec_context is None else copy.codec_context.codec.canonical_name
+    if codec != "aac" or name not in ("mp4", "mov") or bytes(packet)[:1] != b"\xff" or bytes(packet)[1] & 0xF0 != 0xF0:
+        return None
+    return BitStreamFilterContext("aac_adtstoasc", packet.stream)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -77,6 +78,7 @@ class VideoWriter:
         self._video = self._add_video()
         self._container.metadata.update(muxing.content_tags(source.info.metadata))
         self._copies: dict[int, Stream] = {}
+        self._strippers: dict[int, BitStreamFilterContext | None] = {}
         self._passengers = passengers
         if passengers is not None and not passengers.board():
             self._passengers = None
@@ -175,8 +177,16 @@ class VideoWriter:
             begins = packet.pts if packet.pts is not None else packet.dts
             if self._restarts and begins is not None and begins < 0:
                 continue  # sound from before the recording was switched on
-            packet.stream = copy
-            self._send(packet)
+            for whole in self._stripped(packet, copy):
+                whole.stream = copy
+                self._send(whole)
+
+    def _stripped(self, packet: "Packet[Stream]", copy: Stream) -> "list[Packet[Stream]]":
+        """The packet as the container wants it, which is nearly always as it is."""
+        if copy.index not in self._strippers:
+            self._strippers[copy.index] = muxing.header_stripper(self._container.format.name, copy, packet)
+        stripper = self._strippers[copy.index]
+        return [packet] if stripper is None else list(stripper.filter(packet))
 
     def _send(self, packet: "Packet[Stream]") -> None:
         """Muxes a packet, or keeps it until the container can be begun."""

@@ -39,6 +39,7 @@ def make_clip(
     audio_seconds: float | None = None,
     audio_begin: float | None = None,
     rotation: int = 0,
+    sample_aspect: Fraction = Fraction(1),
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     colour: tuple[int, int, int, int] = (0, 2, 2, 2),
@@ -51,6 +52,7 @@ def make_clip(
         video.width, video.height, video.pix_fmt = width, height, pixel_format
         video.codec_context.time_base = time_base
         video.time_base = time_base
+        video.codec_context.sample_aspect_ratio = sample_aspect
         context = video.codec_context
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = colour
         if rotation:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastinst_rt.errors import SourceLostError
+from fastinst_rt.video import encoders
 from fastinst_rt.video.muxing import is_incomplete
 from fastinst_rt.video.sources import SourceOptions, open_source
 from fastinst_rt.video.video_sink import VideoSink
@@ -96,7 +97,7 @@ def test_the_index_is_in_front(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
-def test_tags_chapters_language_and_pixel_shape_stay(tmp_path: Path) -> None:
+def test_tags_chapters_and_language_stay(tmp_path: Path) -> None:
     plain = make_clip(tmp_path / "plain.mp4", channels=1)
     source = tmp_path / "in.mp4"
     with av.open(str(plain)) as read, av.open(str(source), "w") as out:
@@ -184,6 +185,49 @@ def test_pictures_that_end_before_the_sound_starts(tmp_path: Path) -> None:
     copy(source, tmp_path / "out.mp4")
     before, after = content(source), content(tmp_path / "out.mp4")
     assert (after.times, after.packets, after.packet_times) == (before.times, before.packets, before.packet_times)
+
+
+@pytest.mark.parametrize(
+    ("audio_codec", "made", "suffix"),
+    [("pcm_s16le", ".mkv", ".mp4"), ("flac", ".mkv", ".mp4"), ("libopus", ".mkv", ".mp4"), ("eac3", ".mp4", ".mov"),
+     ("alac", ".mp4", ".mkv"), ("mp2", ".ts", ".mp4"), ("pcm_s24le", ".mov", ".mkv")],
+)  # fmt: skip
+def test_sound_of_other_codecs(audio_codec: str, made: str, suffix: str, tmp_path: Path) -> None:
+    source = make_clip(tmp_path / f"in{made}", channels=2, audio_codec=audio_codec, options={"strict": "-2"})
+    copy(source, tmp_path / f"out{suffix}")
+    assert content(tmp_path / f"out{suffix}").packets == content(source).packets
+
+
+def test_sound_that_a_format_claims_to_take_and_does_not(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", channels=2, audio_codec="libopus")
+    sink = copy(source, tmp_path / "out.mov")
+    assert ".mov cannot carry audio 1 (opus); left out of out.mov." in sink.notes
+    assert len(content(tmp_path / "out.mov").times) == 12
+
+
+def test_broadcast_sound_loses_its_packet_headers_only(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.ts", pts=tuple(range(30)), channels=2)
+    copy(source, tmp_path / "out.mp4")
+    before, after = content(source), content(tmp_path / "out.mp4")
+    assert [packet[7:] for packet in before.packets["audio"][0]] == after.packets["audio"][0]
+    assert after.times == before.times
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) >= 1024 * len(after.packets["audio"][0]) - 1024
+
+
+@pytest.mark.parametrize(("rotation", "shown"), [(0, Fraction(4, 3)), (90, Fraction(3, 4))])
+def test_the_shape_of_pixels_stays(rotation: int, shown: Fraction, tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", rotation=rotation, sample_aspect=Fraction(4, 3))
+    copy(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == shown
+
+
+def test_the_hardware_encoder_is_taken_only_if_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = open_source("test:64x48,frames=1").info
+    for works, taken in ((True, "h264_nvenc"), (False, "libx264")):
+        monkeypatch.setattr(encoders, "_opens", lambda choice, _, works=works: works or choice.name == "libx264")
+        assert encoders.choose_encoder("h264", None, info).name == taken
 
 
 def test_without_sound_when_asked(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_whole_file_over_http(clip: Path) -> None:
         assert "geheim" not in source.info.name
         assert [frame.seconds for frame in source.frames()] == content(clip).times
         source.close()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read ", "open "))]
 
 
 def test_nobody_there_is_refused_without_its_password() -> None:
