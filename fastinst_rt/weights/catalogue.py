@@ -78,7 +78,15 @@ def pull_model(
             f"There is no release of {spec.name} to download.",
             "Its weights are part of this package." if bundled else "Train it with `fastinst-rt train`.",
         )
-    return pull(spec.checkpoint, folder=folder, base_url=base_url, force=force, progress=progress, on_wait=on_wait)
+    return pull(
+        spec.checkpoint,
+        folder=folder,
+        base_url=base_url,
+        force=force,
+        progress=progress,
+        on_wait=on_wait,
+        fits=lambda tensors: released_model(tensors) == spec.name,
+    )
 
 
 def convert(

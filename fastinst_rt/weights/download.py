@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from fastinst_rt.errors import WeightsError
 from fastinst_rt.weights.pickles import read_tensors
@@ -35,6 +36,7 @@ def pull(
     force: bool = False,
     progress: Progress | None = None,
     on_wait: Callable[[], None] | None = None,
+    fits: Callable[[Mapping[str, Tensor]], bool] | None = None,
 ) -> Path:
     """The released file in the cache folder, downloaded if it is not there yet.
 
@@ -48,9 +50,10 @@ def pull(
         force: download again and record the hash anew.
         progress: called as the bytes come.
         on_wait: called once if another process is downloading the same file.
+        fits: says whether the tensors of a download are those that were wanted.
 
     Raises:
-        WeightsError: it cannot be fetched, is no checkpoint, or differs from what was recorded.
+        WeightsError: it cannot be fetched, is no checkpoint, does not fit, or differs from what was recorded.
     """
     folder = folder or cache_folder()
     target = folder / file_name
@@ -66,7 +69,7 @@ def pull(
             partial = target.with_name(target.name + ".part")
             remedy = f"Set {URL_VARIABLE} to a mirror that has it, or put {file_name} into {folder} yourself."
             fetch(url, partial, remedy=remedy, progress=progress)
-            _accept(partial, target, printable(url), force)
+            _accept(partial, target, printable(url), force, fits)
         else:
             check_recorded(target)
     return target
@@ -90,15 +93,20 @@ def check_recorded(target: Path) -> str:
     return digest
 
 
-def _accept(complete: Path, target: Path, source: str, force: bool) -> None:
-    """Move a complete download into its place, if it is a checkpoint and the one that was there before."""
+def _accept(
+    complete: Path, target: Path, source: str, force: bool, fits: Callable[[Mapping[str, Tensor]], bool] | None
+) -> None:
+    """Move a complete download into its place, if it is the checkpoint wanted and the one that was there before."""
     try:
-        read_tensors(complete)
+        tensors = read_tensors(complete)
     except WeightsError as error:
         complete.unlink()
         raise WeightsError(
             f"What {source} sent is no checkpoint: {error.problem}", "Check the address, or try again later."
         ) from error
+    if fits is not None and not fits(tensors):
+        complete.unlink()
+        raise WeightsError(f"What {source} sent is a checkpoint of another model.", "Check the address.")
     digest, recorded = weights_sha256(complete), None if force else _recorded(target)
     if recorded is not None and digest != recorded:
         complete.unlink()

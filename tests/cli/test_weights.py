@@ -69,6 +69,15 @@ def test_pull_verify_convert_list(tmp_path: Path, mirror: str) -> None:
     assert "cached" in run("list", *cache).output
 
 
+def test_pull_refuses_another_models_checkpoint(tmp_path: Path, mirror: str, released: Path) -> None:
+    other = released / str(get_spec("fastinst-d3-r50").checkpoint)
+    other.write_bytes((released / CHECKPOINT).read_bytes())
+    result = run("pull", "fastinst-d3-r50", "--url", mirror, "--cache-dir", tmp_path)
+    other.unlink()
+    assert result.exit_code == 7
+    assert "is a checkpoint of another model" in result.stderr
+
+
 def test_the_model_of_a_file_is_found_from_its_tensors(tmp_path: Path, released: Path) -> None:
     assert run("convert", released / CHECKPOINT, "-o", tmp_path / "a.safetensors").exit_code == 0
     assert read_metadata(tmp_path / "a.safetensors").spec.name == MODEL

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,9 +131,9 @@ def serve(folder: Path) -> Iterator[Server]:
             if state.gate is not None:
                 state.gate.wait(20)
             if state.cut_after is not None and code in (200, 206):
-                self.wfile.write(body[: state.cut_after])
+                body = body[: state.cut_after]
                 self.close_connection = True
-            else:
+            with suppress(ConnectionError):  # the client may have gone
                 self.wfile.write(body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

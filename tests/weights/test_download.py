@@ -154,6 +154,13 @@ def test_what_is_not_there_and_what_is_no_checkpoint(server, cache: Path) -> Non
     assert not [file for file in cache.iterdir() if file.suffix != ".lock"]
 
 
+def test_a_checkpoint_of_something_else_is_not_kept(server, cache: Path) -> None:
+    error = error_of(server, cache, fits=lambda tensors: "b" in tensors)
+    assert "is a checkpoint of another model" in error.problem
+    assert not [file for file in cache.iterdir() if file.suffix != ".lock"]
+    assert pull_net(server, cache, fits=lambda tensors: "a" in tensors).is_file()
+
+
 def test_servers_that_cannot_be_reached(cache: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
