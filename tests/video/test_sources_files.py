@@ -162,6 +162,13 @@ def test_a_raw_stream_without_timestamps(tmp_path: Path) -> None:
     assert all(later > at for at, later in pairwise(times))
 
 
+def test_an_avi_with_b_frames_has_its_pictures_in_order(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "in.avi", codec="mpeg4", options={"bf": "2", "b": "2000000"})
+    found = frames_of(path)
+    assert [index_of(frame.image) for frame in found] == list(range(12))
+    assert all(later.seconds > at.seconds for at, later in pairwise(found))
+
+
 def test_a_cut_out_of_the_middle(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mp4", pts=tuple(range(5, 55)), options={"g": "12"})
     found = frames_of(path, SourceOptions(start=0.6, end=1.0))
