@@ -81,22 +81,23 @@ def run_live(
         See the sinks and `Pipeline.run`.
     """
     sinks: list[Sink] = []
+    name = source.info.path.name if source.info.path is not None else source.info.name  # a page tells no folders
     with closing_on_error(source, sinks):
         network.prepare((source.info.height, source.info.width))
         window, page = None, None
         if outputs.record is not None:
             sinks.append(VideoSink(outputs.record, source, settings.codec, settings.crf, settings.audio))
         if outputs.window:
-            window = Window(f"fastinst-rt: {source.info.name}", network, _recorder(source, settings))
+            window = Window(f"fastinst-rt: {name}", network, _recorder(source, settings))
             sinks.append(window)
         if outputs.serve is not None:
             page = MjpegSink(*parse_address(outputs.serve))
             sinks.append(page)
     pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, settings.model, network.engine_name)
     if window is not None:
-        window.connect(pipeline, [source.info.name, network.engine_name])
+        window.connect(pipeline, [name, network.engine_name])
     if page is not None:
-        page.connect(pipeline, source.info.name, network.engine_name)
+        page.connect(pipeline, name, network.engine_name)
     watch = None if on_begin is None else on_begin(None if page is None else page.url)
     try:
         return pipeline.run(attend=None if window is None else window.attend, on_progress=watch)

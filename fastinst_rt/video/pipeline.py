@@ -77,7 +77,7 @@ class Pipeline:
         self._plan = plan
         self._names = {"model": model, "engine": engine}
         self._sinks = list(sinks)
-        self._outputs = [str(sink.path) for sink in sinks if sink.path is not None]
+        self._outputs = [sink.path for sink in sinks if sink.path is not None]
         self._retired_notes: list[str] = []
         self._requests: deque[tuple[str, Sink]] = deque()
         self._captured: Queue[Frame] = self._make_queue(plan)
@@ -125,7 +125,7 @@ class Pipeline:
         """Gives the frames from now on to one more sink."""
         self._requests.append(("add", sink))
         if sink.path is not None:
-            self._outputs.append(str(sink.path))
+            self._outputs.append(sink.path)
 
     def finish_sink(self, sink: Sink) -> None:
         """Closes a sink before the end of the run."""
@@ -192,7 +192,7 @@ class Pipeline:
             self._failure,
             self._quit,
             self._names | {"policy": str(self.policy)},
-            self._outputs,
+            [str(path) for path in self._outputs if path.exists()],
             self._warnings(),
         )
         if self._failure is not None:

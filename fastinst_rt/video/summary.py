@@ -69,7 +69,7 @@ class Summary:
         age: seconds from capture to the end of the last sink.
         overlap: sum of all stage seconds / wall seconds; over 1 means that stages ran at the same time.
         efficiency: seconds of the busiest thread / wall seconds; 1 means that the slowest stage never waited.
-        outputs: files written.
+        outputs: files and folders that were written, with their final names.
         warnings: sentences from source, sinks and watchdog.
         error: the sentence the run failed with.
     """

@@ -127,6 +127,16 @@ def test_resume_skips_what_is_complete_and_redoes_what_is_not(
     assert network.calls == 0
 
 
+def test_resume_knows_unfinished_lines(network: SleepingSegmenter, clip: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "out.jsonl"
+    network._fail_at = 20
+    assert run(clip, "--json", lines).exit_code == 5
+    network._fail_at, network.calls = -1, 0
+    for calls in (40, 40):  # the second time there is nothing left to do
+        assert run(clip, "--json", lines, "--resume").exit_code == 0
+        assert network.calls == calls
+
+
 @pytest.mark.usefixtures("network")
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
