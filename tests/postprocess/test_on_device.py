@@ -39,13 +39,19 @@ def _same(ours: Instances, theirs: Instances) -> None:
         assert (mask & other).sum() / (mask | other).sum() >= 0.99
 
 
+_GPU = pytest.param(
+    "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", _GPU])
 @pytest.mark.parametrize("frame", [(480, 640), (333, 501), (270, 480)])
-def test_same_instances_as_on_the_cpu(frame: tuple[int, int]) -> None:
+def test_same_instances_as_on_the_cpu(frame: tuple[int, int], device: str) -> None:
     shape = geometry(frame, 288, 388)
     for seed in range(3):
         logits, masks = _scene(shape, 30, seed, sure=6)
         _same(
-            DeviceInstances()(logits, masks, shape, _CLASSES),
+            DeviceInstances()(logits.to(device), masks.to(device), shape, _CLASSES),
             instances(logits, masks, shape, _CLASSES),
         )
 
