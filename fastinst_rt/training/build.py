@@ -84,8 +84,11 @@ def make_net(config: ModelConfig, categories: Categories) -> FastInst:
         raise UsageError(f"The section [model.options] does not fit: {error}.", "See create_model.") from error
     if config.backbone is not None:
         from fastinst_rt.models.efficientnet_lite import load_imagenet_backbone
+        from fastinst_rt.models.resnet import ResNet
+        from fastinst_rt.weights.backbone import load_resnet_backbone
 
-        load_imagenet_backbone(net, config.backbone)
+        load = load_resnet_backbone if isinstance(net.backbone, ResNet) else load_imagenet_backbone
+        load(net, config.backbone)
     if config.weights is not None:
         load_any_weights(net, config.weights)
     freeze(net, config.freeze)

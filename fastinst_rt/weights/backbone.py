@@ -20,7 +20,7 @@ def load_resnet_backbone(net: nn.Module, path: Path | str) -> None:
 
     Files whose tensors fit: torchvision's `resnet50`/`resnet101` and detectron2's conversion of them (`R-50.pkl`) for
     `r50`/`r101`; timm's `resnet50d` for `r50dcn`. All of them expect the normalisation that the models have. The
-    classifier is left out; the offsets of deformable convolutions, which ImageNet networks do not have, stay as they are.
+    classifier is left out; the offsets of deformable convolutions, which ImageNet networks do not have, stay.
 
     Raises:
         WeightsError: the file is missing, damaged or of another network; nothing is changed then.
