@@ -85,14 +85,15 @@ class CocoSource:
         labels = self.reader.annotations(index)
         image = cv2.cvtColor(self.reader.image(index), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         things = labels.masks[~labels.is_crowd]
+        inside = things.any(0)
         rows = [labels.labelled]
         regions = np.zeros(labels.size, np.uint8)
         if self.reader.record(index).get("source") in self.incomplete:
             rows.append(np.zeros_like(labels.labelled))
-            regions[~things.any(0)] = 1
+            regions[~inside] = 1
         for crowd, class_id in zip(labels.masks[labels.is_crowd], labels.class_ids[labels.is_crowd], strict=True):
             row = labels.labelled.copy()
             row[class_id] = False
-            regions[crowd] = len(rows)
+            regions[crowd & ~inside & (regions == 0)] = len(rows)
             rows.append(row)
         return Sample(image, labels.class_ids[~labels.is_crowd], things, np.stack(rows), regions)

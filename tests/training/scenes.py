@@ -20,7 +20,7 @@ def draw_scene(seed: int, size: tuple[int, int] = (96, 128)) -> tuple[np.ndarray
     class_ids, masks = [], []
     taken = np.zeros(size, np.uint8)
     while len(masks) < 2 + seed % 2:
-        radius = int(rng.integers(12, 20))
+        radius = int(rng.integers(12, 20) * min(size) / 96)
         x, y = int(rng.integers(radius, width - radius)), int(rng.integers(radius, height - radius))
         kind = int(rng.integers(3))
         mask = np.zeros(size, np.uint8)
@@ -31,7 +31,7 @@ def draw_scene(seed: int, size: tuple[int, int] = (96, 128)) -> tuple[np.ndarray
         else:
             corners = [[x - radius, y + radius], [x + radius, y + radius], [x, y - radius]]
             cv2.fillPoly(mask, [np.array(corners, np.int32)], 1)
-        if (cv2.dilate(mask, np.ones((5, 5), np.uint8)) & taken).any():
+        if (cv2.dilate(mask, np.ones((3, 3), np.uint8)) & taken).any():
             continue
         taken |= mask
         image[mask > 0] = np.array(COLOURS[kind]) + rng.integers(-20, 21, 3)
