@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ class JsonlSink:
         self.notes: list[str] = []
         check_writable(path, source.info.path)
         try:
-            self._file = part_path(path).open("w", encoding="utf-8", newline="\n", buffering=1)
+            self._file = part_path(path).open("wb")
         except OSError as error:
             raise write_failure(path, error) from error
         self._ended = False
+        self._whole = 0
         info = source.info
         self._put(
             {
@@ -85,15 +87,29 @@ class JsonlSink:
 
     def abort(self) -> None:
         """See `Sink.abort`: the lines so far get the final name, with one that says that there should be more."""
-        with contextlib.suppress(OutputError, ValueError):  # ValueError: closed already
+        if self._ended:
+            return
+        with contextlib.suppress(OutputError):
             self._put(_INCOMPLETE)
             self.close()
 
     def _put(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         try:
-            self._file.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
+            self._file.write(line)
+            self._file.flush()
         except OSError as error:
+            self._break_off()
             raise write_failure(self.path, error, part_path(self.path)) from error
+        self._whole += len(line)
+
+    def _break_off(self) -> None:
+        """Nothing more can be written: keeps the whole lines in the part."""
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            os.truncate(part_path(self.path), self._whole)
 
 
 def is_incomplete(path: Path) -> bool:

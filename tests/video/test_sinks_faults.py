@@ -1,6 +1,7 @@
 """Outputs that go wrong: the right error, and nothing that was written is lost."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -161,6 +162,10 @@ def test_a_full_disk_keeps_whole_lines(small_disk: Path) -> None:
             sink.write(frame, None, Instances.empty((48, 64), COCO))
     assert caught.value.exit_code == 6
     sink.abort()
+    assert [p.name for p in small_disk.iterdir()] == [".out.part.jsonl"]
+    lines = (small_disk / ".out.part.jsonl").read_text().splitlines()
+    assert [json.loads(line)["index"] for line in lines[1:]] == list(range(len(lines) - 1))
+    assert len(lines) > 100
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

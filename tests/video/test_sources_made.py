@@ -54,16 +54,16 @@ def test_the_pattern_keeps_time_when_live_even_if_its_viewer_is_late() -> None:
     begun = time.monotonic()
     for frame in open_source("test:64x48@100,frames=40", SourceOptions(live=True)).frames():
         if frame.index == 10:
-            time.sleep(0.1)
-    assert 0.37 < time.monotonic() - begun < 0.6
+            time.sleep(0.25)
+    assert 0.38 < time.monotonic() - begun < 0.6
 
 
 def test_stop_wakes_a_waiting_pattern() -> None:
-    source = open_source("test:64x48@1", SourceOptions(live=True))
+    source = open_source("test:64x48@0.1", SourceOptions(live=True))
     threading.Timer(0.2, source.stop).start()
     begun = time.monotonic()
     assert len(list(source.frames())) == 1
-    assert time.monotonic() - begun < 0.8
+    assert time.monotonic() - begun < 5
 
 
 def test_pictures_in_the_order_of_their_numbers_with_gaps_as_gaps(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_camera_is_asked_for_mjpg_first_and_its_mode_is_told() -> None:
     frames = source.frames()
     first, second = next(frames), next(frames)
     assert first.image.shape == (240, 320, 3)
-    assert 0 < second.seconds - first.seconds < 0.1
+    assert 0 < second.seconds - first.seconds < 1
     source.stop()
     source.close()
     assert camera.released
@@ -161,7 +161,7 @@ def test_a_lost_camera_is_opened_again_and_the_gap_is_a_gap() -> None:
     source.stop()
     source.close()
     gaps = [float(later.seconds - at.seconds) for at, later in pairwise(found)]
-    assert sum(gap > 1.4 for gap in gaps) == 1  # 0.5 s, then 1 s
+    assert max(gaps) == gaps[8] > 1.4  # 0.5 s, then 1 s; the first of ten pictures proved that it works
     assert all(gap > 0 for gap in gaps)
     assert source.outages == 1
     assert any("opened again" in note for note in source.notes)
@@ -178,13 +178,13 @@ def test_no_camera_and_a_camera_without_pictures() -> None:
 def test_a_driver_that_hangs_is_given_up() -> None:
     class Stuck(FakeCamera):
         def read(self) -> tuple[bool, np.ndarray | None]:
-            time.sleep(1.5)
+            time.sleep(4)
             return False, None
 
     begun = time.monotonic()
     with pytest.raises(SourceOpenError, match="did not answer"):
         CameraSource("0", SourceOptions(open_timeout=0.3), lambda _: Stuck())
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < 3
 
 
 def test_pauses_double_up_to_a_limit() -> None:
@@ -207,7 +207,7 @@ def test_pauses_double_up_to_a_limit() -> None:
 def test_a_pacer_catches_up() -> None:
     pacer = Pacer(threading.Event())
     assert pacer.wait(Fraction(0))
-    time.sleep(0.1)
+    time.sleep(1)
     begun = time.monotonic()
-    assert all(pacer.wait(Fraction(i, 100)) for i in range(10))
-    assert time.monotonic() - begun < 0.05
+    assert all(pacer.wait(Fraction(i, 10)) for i in range(10))
+    assert time.monotonic() - begun < 0.5
