@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_engines import best_engine, check_batch, check_case, check_frames, free_memory
+from benchmarks.gpu_engines import best_engine, build_engines, check_batch, check_case, check_frames, free_memory
 from benchmarks.gpu_masks import check_masks
 from benchmarks.gpu_run import Check, Plan
 from fastinst_rt.backends.hardware import device_kind, hardware_name
@@ -31,25 +31,47 @@ from fastinst_rt.bench.environment import condition, describe
 FORMAT = "fastinst-rt.gpu-check/1"
 
 
-def run(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Check everything in `plan`; engines go into `folder`. Returns the JSON values of the report."""
-    check = Check(plan, folder, say)
+def run(
+    plan: Plan,
+    folder: Path,
+    say: Callable[[str], None] = print,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Check everything in `plan`.
+
+    Args:
+        folder: for the engines.
+        say: told what is going on.
+        keep: given the report as it stands after each part.
+
+    Returns:
+        The report, JSON values.
+    """
     before = asdict(condition())
+    check = Check(plan, folder, say)
+    check.keep = lambda: keep(report_of(check, before))
     with check.part("backends") as found:
         found |= installed(plan.device)
+    with check.part("masks on the device") as found:
+        check_masks(plan, found)
+    with check.part("builds") as found:
+        build_engines(check, found)
     for case in plan.cases:
         with check.part(case.name) as found:
             check_case(check, case, found)
         free_memory(plan.device)
-    with check.part("masks on the device") as found:
-        check_masks(plan, found)
     with check.part("frame to instances") as found:
         check_frames(check, found)
     with check.part("batch of 4") as found:
         check_batch(check, found)
+    return report_of(check, before)
+
+
+def report_of(check: Check, before: dict[str, Any]) -> dict[str, Any]:
+    """The report as it stands."""
     return {
         "format": FORMAT,
-        "hardware": hardware_name(plan.device),
+        "hardware": hardware_name(check.plan.device),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "minutes": round((time.monotonic() - check.begin) / 60, 2),
         "environment": describe(),
@@ -103,11 +125,15 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("PyTorch sees no CUDA device. Run this on a machine with an NVIDIA GPU.", file=sys.stderr)
         return 2
+    path = chosen.out or default_path(hardware_name("cuda:0"), Path(__file__).parent / "results")
+
+    def keep(report: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=1, default=str) + "\n")
+
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
-        report = run(Plan(minutes=chosen.minutes), Path(folder))
-    path = chosen.out or default_path(report["hardware"], Path(__file__).parent / "results")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1, default=str) + "\n")
+        report = run(Plan(minutes=chosen.minutes), Path(folder), keep=keep)
+    keep(report)
     print(json.dumps(report["goals"], indent=1), f"\nwritten to {path}")
     return int(any("failed" in part for part in report["parts"].values()))
 

@@ -26,17 +26,50 @@ from fastinst_rt.preprocess import padded_size, resize_fast
 from fastinst_rt.results import Geometry
 
 
+def build_engines(check: Check, found: dict[str, Any]) -> None:
+    """Build and prove what must be compiled: one backend for all cases, then the next, while there is time."""
+    for backend, precision in check.plan.contenders:
+        for case in check.plan.cases if backend != "eager" else ():
+            name = f"{backend} {precision}"
+            with check.part(f"{case.name}, {name}", found) as row:
+                if reason := _why_not(check, backend, precision):
+                    row["left_out"] = reason
+                else:
+                    build(check, case, name, row)
+
+
+def build(check: Check, case: Case, name: str, row: dict[str, Any], batch: int = 1) -> None:
+    """Build, prove and store one engine, and say what came out."""
+    start = time.monotonic()
+    engine = check.open(case, name, batch)
+    check.build_seconds[engine.info.backend] = time.monotonic() - start
+    assert engine.info.folder is not None
+    manifest = read_manifest(engine.info.folder, "")
+    engine.close()
+    row |= {
+        "precision_found": manifest.precision_found,
+        "inspection": manifest.inspection,
+        "build": manifest.build,
+        "files": manifest.files,
+        "parity": manifest.parity,
+    }
+    check.built.add((case, name))
+
+
 def check_case(check: Check, case: Case, found: dict[str, Any]) -> None:
-    """Build, prove and measure every contender for one network and size."""
+    """Open every contender that there is for one network and size, and measure them interleaved."""
     engines: dict[str, Engine] = {}
     table: dict[str, Any] = {}
     found["engines"] = table
     for backend, precision in check.plan.contenders:
-        with check.part(f"{backend} {precision}", table) as row:
-            if reason := _why_not(check, backend, precision):
+        name = f"{backend} {precision}"
+        with check.part(name, table) as row:
+            if backend != "eager" and (case, name) not in check.built:
+                row["left_out"] = "it was not built"
+            elif backend == "eager" and (reason := _why_not(check, backend, precision)):
                 row["left_out"] = reason
-                continue
-            engines[f"{backend} {precision}"] = _open_and_prove(check, case, backend, precision, row)
+            else:
+                engines[name] = _open(check, case, name, row)
     found["latency"] = _latencies(check.plan, case, engines)
     found["eager_fp32_without_tf32"] = _without_tf32(check, case)
     for engine in engines.values():
@@ -52,26 +85,16 @@ def _why_not(check: Check, backend: str, precision: str) -> str | None:
     return None if check.time_for(backend) else "no time was left for the build"
 
 
-def _open_and_prove(check: Check, case: Case, backend: str, precision: str, row: dict[str, Any]) -> Engine:
-    """Open an engine; fill in build, precision found, parity and memory."""
+def _open(check: Check, case: Case, name: str, row: dict[str, Any]) -> Engine:
+    """Open an engine that is stored, or the eager one; how long that takes, and how much of the GPU's memory."""
     free = free_memory(check.plan.device)
     start = time.monotonic()
-    engine = check.open(case, f"{backend} {precision}")
-    seconds = time.monotonic() - start
-    if engine.info.folder is not None:
-        check.build_seconds[backend] = seconds
-        manifest = read_manifest(engine.info.folder, "")
-        row |= {
-            "precision_found": manifest.precision_found,
-            "inspection": manifest.inspection,
-            "build": manifest.build,
-            "files": manifest.files,
-            "parity": manifest.parity,
-        }
-    elif precision != "fp32":
-        row["parity"] = _parity(check, case, engine)
-    row |= {"opened_in": round(seconds, 2), "memory_mib": _mib(free - free_memory(check.plan.device))}
+    engine = check.open(case, name)
+    row["opened_in"] = round(time.monotonic() - start, 2)
+    row["memory_mib"] = round((free - free_memory(check.plan.device)) / 2**20)
     row["cuda_graph"] = getattr(engine, "uses_cuda_graph", None)
+    if name == "eager fp16":
+        row["parity"] = _parity(check, case, engine)
     return engine
 
 
@@ -144,11 +167,8 @@ def check_batch(check: Check, found: dict[str, Any]) -> None:
     """Releases of TensorRT have been wrong for batches alone: prove one."""
     if reason := _why_not(check, "tensorrt", "fp16"):
         found["left_out"] = reason
-        return
-    engine = check.open(check.plan.cases[0], "tensorrt fp16", batch=4)
-    assert engine.info.folder is not None
-    found["parity"] = read_manifest(engine.info.folder, "").parity
-    engine.close()
+    else:
+        build(check, check.plan.cases[0], "tensorrt fp16", found, batch=4)
 
 
 def best_engine(check: Check, case: Case) -> str | None:
@@ -166,7 +186,3 @@ def free_memory(device: str) -> int:
     torch.cuda.synchronize(device)
     torch.cuda.empty_cache()
     return torch.cuda.mem_get_info(device)[0]
-
-
-def _mib(count: int) -> int:
-    return round(count / 2**20)

@@ -27,6 +27,9 @@ _PROTOCOL = Protocol(
 )
 """Two seconds a variant, so that some thirty variants fit beside the builds."""
 
+_RESERVE = 100.0
+"""Seconds kept for everything that is measured after the builds."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -76,7 +79,15 @@ class Plan:
 
 @dataclass
 class Check:
-    """A run in progress: its clock, its engines' folder, and what it has found so far."""
+    """A run in progress: its clock, its engines' folder, and what it has found so far.
+
+    Attributes:
+        build_seconds: what a build of a backend is expected to take; the last one, once there was one.
+        parts: findings by name of the part.
+        networks: by name, with the origin of their weights.
+        built: (case, engine) of the engines that are stored.
+        keep: called after each part, so that a crash of the driver does not take the findings before it.
+    """
 
     plan: Plan
     folder: Path
@@ -85,6 +96,8 @@ class Check:
     build_seconds: dict[str, float] = field(default_factory=lambda: {"tensorrt": 60.0, "inductor": 100.0})
     parts: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, tuple[FastInst, str]] = field(default_factory=dict)
+    built: set[tuple[Case, str]] = field(default_factory=set)
+    keep: Callable[[], None] = lambda: None
 
     @contextmanager
     def part(self, name: str, into: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
@@ -101,11 +114,13 @@ class Check:
             found["traceback"] = traceback.format_exc(limit=-4)
             self.say(f"         failed: {found['failed']}")
         found["seconds"] = round(time.monotonic() - start, 2)
+        if into is None:
+            self.keep()
 
     def time_for(self, backend: str) -> bool:
         """Whether a build of this backend is expected to end in time."""
         expected = self.build_seconds.get(backend, 0.0)
-        return time.monotonic() - self.begin + expected < 60 * self.plan.minutes
+        return time.monotonic() - self.begin + expected + _RESERVE < 60 * self.plan.minutes
 
     def network(self, model: str) -> tuple[FastInst, str]:
         """The network, and where its weights are from: its own where they are on this machine, else random ones."""

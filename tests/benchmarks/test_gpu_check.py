@@ -39,27 +39,32 @@ def plan(gpu_check: ModuleType) -> Any:
 
 def test_every_part_is_in_the_report_whatever_fails(gpu_check: ModuleType, plan: Any, tmp_path: Path) -> None:
     said: list[str] = []
-    report = json.loads(json.dumps(gpu_check.run(plan, tmp_path, said.append), default=str))
+    kept: list[dict[str, Any]] = []
+    report = json.loads(json.dumps(gpu_check.run(plan, tmp_path, said.append, kept.append), default=str))
     parts = report["parts"]
     assert list(parts) == [
         "backends",
+        "masks on the device",
+        "builds",
         "fastinst-d1-r50 64x96",
         "no-such-model 64x96",
-        "masks on the device",
         "frame to instances",
         "batch of 4",
     ]
     case = parts["fastinst-d1-r50 64x96"]
     assert "failed" not in case
     assert case["engines"]["eager fp16"]["left_out"] == "eager has no fp16 on cpu"
-    assert "PyTorch sees none" in case["engines"]["tensorrt fp16"]["left_out"]
-    assert case["engines"]["no-such-backend fp16"]["failed"].startswith("KeyError")
+    assert case["engines"]["tensorrt fp16"]["left_out"] == "it was not built"
+    assert "PyTorch sees none" in parts["builds"]["fastinst-d1-r50 64x96, tensorrt fp16"]["left_out"]
+    failed = parts["builds"]["fastinst-d1-r50 64x96, no-such-backend fp16"]
+    assert failed["failed"].startswith("KeyError")
+    assert "no-such-backend" in failed["traceback"]
     assert case["latency"]["eager fp32"]["p50_ms"] > 0
     assert case["latency"]["eager fp32, throughput"]["x_reference"] > 0
     assert case["eager_fp32_without_tf32"]["fps"] > 0
     assert "fastinst-d1-r50" in report["weights"]
 
-    assert "no-such-backend" in parts["no-such-model 64x96"]["engines"]["no-such-backend fp16"]["traceback"]
+    assert "no-such-model" in parts["no-such-model 64x96"]["failed"]
     assert parts["frame to instances"]["engine"] == "eager fp32"
     assert parts["frame to instances"]["engine_ms"] > 0
     for masks in (parts["masks on the device"]["5 instances"], parts["masks on the device"]["30 instances"]):
@@ -72,12 +77,13 @@ def test_every_part_is_in_the_report_whatever_fails(gpu_check: ModuleType, plan:
     assert goal["engine"] == "eager fp32"
     assert goal["reached"] is True
     assert any("no-such-model" in line for line in said)
+    assert len(kept) == len(parts)  # the report as it stood after each part
 
 
 def test_build_begins_only_if_it_can_end_in_time(gpu_check: ModuleType, plan: Any, tmp_path: Path) -> None:
     check = gpu_check.Check(plan, tmp_path)
     assert check.time_for("tensorrt")
-    check.build_seconds["tensorrt"] = 60 * plan.minutes + 1
+    check.build_seconds["tensorrt"] = 60 * plan.minutes
     assert not check.time_for("tensorrt")
     assert check.time_for("eager")
 
@@ -118,13 +124,14 @@ def test_engine_that_is_stored_is_opened_with_its_manifest(
     monkeypatch.setitem(registry.BACKENDS, "stored", Stored())
     check = gpu_check.Check(plan, tmp_path)
     row: dict[str, Any] = {}
-    engine = gpu_engines._open_and_prove(check, plan.cases[0], "stored", "fp32", row)
-    assert engine.info.backend == "stored"
+    gpu_engines.build(check, plan.cases[0], "stored fp32", row)
     assert row["precision_found"] == "fp32"
     assert row["inspection"] == {"operators": 1}
     assert row["parity"]["passed"] is True
     assert row["build"]["seconds"] >= 0
     assert check.build_seconds["stored"] > 0
+    assert (plan.cases[0], "stored fp32") in check.built
+    assert gpu_engines._open(check, plan.cases[0], "stored fp32", {}).info.backend == "stored"
 
 
 def test_name_of_the_result(gpu_check: ModuleType, tmp_path: Path) -> None:
