@@ -90,18 +90,19 @@ def attention_figure(
 
 
 def _lay_over(panel: Any, heat: Maps, observation: Observation) -> None:
-    """Heat with an opacity of its own, so that the picture stays readable where nothing is attended to."""
+    """Heat where attention is above the even level, more opaque the stronger, so that the picture stays readable."""
     from matplotlib import colormaps
 
     height, width = observation.geometry.padded
-    strength = heat / max(float(heat.max()), 1e-12)
-    rgba = colormaps["inferno"](0.15 + 0.85 * strength)
-    rgba[..., 3] = np.clip(strength**0.6, 0, 1) * 0.92
+    times_even = heat * heat.size
+    strength = np.clip((times_even - 1) / max(float(times_even.max()) - 1, 1e-9), 0, 1)
+    rgba = colormaps["inferno"](0.25 + 0.75 * strength)
+    rgba[..., 3] = 0.95 * strength**0.5
     panel.imshow(rgba, extent=(0, width, height, 0), interpolation="bilinear", zorder=2)
     text = panel.text(
         0.985,
         0.03,
-        f"peak {heat.max() * heat.size:.0f} x even",
+        f"peak {times_even.max():.0f} x even",
         transform=panel.transAxes,
         ha="right",
         fontsize=7,

@@ -24,12 +24,15 @@ MISSED = "#e0218a"
 """Colour of what was not found."""
 
 
-def new_figure(columns: int, rows: int, aspect: float, *, title: str, cell: float = 4.2) -> tuple["Figure", Any]:
+def new_figure(
+    columns: int, rows: int, aspect: float, *, title: str, cell: float = 4.2, lines: int = 1
+) -> tuple["Figure", Any]:
     """A figure of rows x columns panels without ticks.
 
     Args:
         aspect: height / width of a panel.
         cell: width of a panel, inches.
+        lines: of each caption.
 
     Returns:
         The figure and its axes, an object array [rows, columns].
@@ -44,10 +47,9 @@ def new_figure(columns: int, rows: int, aspect: float, *, title: str, cell: floa
             "Figures need matplotlib, which is not installed.", "pip install 'fastinst-rt[plot]'"
         ) from error
     aspect = min(max(aspect, 0.3), 2.0)
-    figure = Figure(
-        figsize=(cell * columns, (cell * aspect + 0.42) * rows + 0.55), layout="constrained", facecolor="white"
-    )
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.05, hspace=0.02, wspace=0.01)  # type: ignore[union-attr,call-arg]
+    height = (cell - 0.1) * aspect + 0.08 + 0.15 * lines
+    figure = Figure(figsize=(cell * columns, height * rows + 0.4), layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.03, hspace=0, wspace=0)  # type: ignore[union-attr,call-arg]
     all_axes = figure.subplots(rows, columns, squeeze=False)
     for axes in all_axes.flat:
         axes.set_axis_off()
@@ -60,15 +62,20 @@ def caption(axes: "Axes", text: str, colour: str = INK) -> None:
     axes.set_title(text, loc="left", fontsize=8.5, color=colour, pad=3)
 
 
-def show_input(axes: "Axes", observation: Observation, *, grey: bool = False) -> None:
-    """The picture as the network gets it, padding included (hatched), in pixels of the padded input."""
-    (height, width), (padded_height, padded_width) = observation.geometry.resized, observation.geometry.padded
+def on_paper(axes: "Axes") -> None:
+    """A pale ground, to be seen where no picture is."""
     axes.set_facecolor(PAPER)
     axes.set_axis_on()
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
+
+
+def show_input(axes: "Axes", observation: Observation, *, grey: bool = False) -> None:
+    """The picture as the network gets it, padding included (hatched), in pixels of the padded input."""
+    (height, width), (padded_height, padded_width) = observation.geometry.resized, observation.geometry.padded
+    on_paper(axes)
     if (height, width) != (padded_height, padded_width):
         axes.fill(
             [0, padded_width, padded_width, 0],
@@ -170,7 +177,7 @@ def save(figure: "Figure", path: Path, arrays: Mapping[str, Any]) -> list[Path]:
                 if suffix == ".npz":
                     np.savez_compressed(file, **arrays)
                 else:
-                    figure.savefig(file, format=suffix[1:], dpi=150)
+                    figure.savefig(file, format=suffix[1:], dpi=150, bbox_inches="tight", pad_inches=0.08)
             part.chmod(0o644)
             part.replace(target)
         except OSError as error:

@@ -1,5 +1,6 @@
 """Figure VI: what goes wrong: duplicates, over-segmentation, misses, false positives; found, ranked, shown."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastinst_rt.explain.drawing import MISSED, caption, class_colour, new_figure, outline, show_picture
+from fastinst_rt.explain.drawing import MISSED, caption, class_colour, new_figure, on_paper, outline, show_picture
 from fastinst_rt.explain.truth import Truth
 from fastinst_rt.results import Instances
 
@@ -21,6 +22,9 @@ SAME = 0.5
 """Mask IoU from which two masks of a class are one object."""
 _PART_INSIDE, _PART_COVERS = 0.7, 0.1
 """A prediction is a piece of a labelled instance if this much of it lies inside, and it covers this much of that."""
+
+_LEAST_VIEW = 120
+"""Pixels of the picture that a panel shows at least: a small thing is nothing without what surrounds it."""
 
 Masks = npt.NDArray[np.bool_]
 
@@ -77,10 +81,23 @@ def find_failures(found: Instances, truth: Truth | None = None, picture: int = 0
     return failures
 
 
-def worst(failures: Sequence[Failure], of_each: int) -> list[Failure]:
-    """The worst of each kind, kinds in order."""
-    ranked = sorted(failures, key=lambda failure: -failure.severity)
-    return [failure for kind in KINDS for failure in [f for f in ranked if f.kind == kind][:of_each]]
+def worst(failures: Sequence[Failure], of_each: int, of_one_picture: int = 2) -> list[Failure]:
+    """The worst of each kind, kinds in order.
+
+    Args:
+        of_each: at most this many of a kind.
+        of_one_picture: at most this many of a kind from one picture, so that one bad picture does not fill the sheet
+            (where all failures are of one picture, this does not count).
+    """
+    alone = len({failure.picture for failure in failures}) == 1
+    chosen: list[Failure] = []
+    for kind in KINDS:
+        taken: Counter[int] = Counter()
+        for failure in sorted((f for f in failures if f.kind == kind), key=lambda f: -f.severity):
+            if taken.total() < of_each and (alone or taken[failure.picture] < of_one_picture):
+                taken[failure.picture] += 1
+                chosen.append(failure)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class _Overlap:
 
 
 def _overlaps(a: Masks, b: Masks) -> _Overlap:
-    first, second = (m.reshape(len(m), -1).astype(np.float32) for m in (a, b))
+    first, second = (m.reshape(len(m), m.shape[1] * m.shape[2]).astype(np.float32) for m in (a, b))
     common = (first @ second.T).astype(np.float64)
     area_a, area_b = first.sum(1)[:, None], second.sum(1)[None]
     return _Overlap(
@@ -196,20 +213,21 @@ def failures_figure(
     """
     across = max(1, min(across, len(failures)))
     rows = max(1, -(-len(failures) // across))
-    figure, axes = new_figure(across, rows, 1.0, title="What goes wrong", cell=3.1)
+    figure, axes = new_figure(across, rows, 1.0, title="What goes wrong", cell=3.1, lines=3)
     if not failures:
         axes[0, 0].text(0.5, 0.5, "nothing found", ha="center", va="center", transform=axes[0, 0].transAxes)
     for panel, failure in zip(axes.flat, failures, strict=False):
         name, image, found, truth = pictures[failure.picture]
         show_picture(panel, image)
+        on_paper(panel)
         masks = [found.masks[i] for i in failure.predicted]
         for mask, i in zip(masks, failure.predicted, strict=True):
             outline(panel, mask, class_colour(int(found.class_ids[i]) + failure.predicted.index(i)))
         if failure.labelled is not None and truth is not None:
             masks.append(truth.masks[failure.labelled])
             outline(panel, masks[-1], MISSED, dashed=True)
-        _zoom(panel, np.any(masks, axis=0), image.shape[0], image.shape[1])
-        caption(panel, f"{failure.kind}: {failure.text}\n{name}")
+        _zoom(panel, np.any(masks, axis=0))
+        caption(panel, f"{failure.kind}\n{failure.text}\n{name}")
     return figure, {
         "kind": np.array([failure.kind for failure in failures]),
         "severity": np.array([failure.severity for failure in failures]),
@@ -218,12 +236,14 @@ def failures_figure(
     }
 
 
-def _zoom(panel: Any, mask: Masks, height: int, width: int) -> None:
-    """A square around the mask with a margin, as far as the picture reaches."""
+def _zoom(panel: Any, mask: Masks) -> None:
+    """A square around the mask with a margin; where it reaches beyond the picture, paper shows."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return
-    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) * 1.5 + 24
-    y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
-    panel.set_xlim(max(0, x - side / 2), min(width, x + side / 2))
-    panel.set_ylim(min(height, y + side / 2), max(0, y - side / 2))
+    height, width = mask.shape
+    y, x, extent = height / 2, width / 2, max(height, width)
+    if len(rows):
+        y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
+        extent = max(rows[-1] - rows[0], columns[-1] - columns[0])
+    side = max(extent * 1.3, _LEAST_VIEW) / 2
+    panel.set_xlim(x - side, x + side)
+    panel.set_ylim(y + side, y - side)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastinst_rt.explain.drawing import INK, caption, new_figure, show_picture
+from fastinst_rt.explain.drawing import INK, caption, new_figure, outlined, show_picture
 from fastinst_rt.explain.truth import Truth
 from fastinst_rt.postprocess.enlarge import box, trim
 from fastinst_rt.render import Layers, Overlay
 from fastinst_rt.results import Instances
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Picture = npt.NDArray[np.uint8]
@@ -64,7 +65,17 @@ def predictions_figure(
         arrays |= {f"{i}_scores": found.scores, f"{i}_class_ids": found.class_ids, f"{i}_boxes": found.boxes}
         if truth is not None:
             panel = axes[row, column * side + 1]
-            show_picture(panel, Overlay(Layers(labels=False)).draw(image, as_instances(truth)))
+            labels = as_instances(truth)
+            show_picture(panel, Overlay(Layers(labels=False)).draw(image, labels))
+            _tag(panel, labels, 8.5 if len(pictures) <= _ACROSS else 5.5)
             caption(panel, f"{len(truth)} labelled", INK)
             arrays |= {f"{i}_truth_class_ids": truth.class_ids}
     return figure, arrays
+
+
+def _tag(panel: "Axes", labels: Instances, size: float) -> None:
+    """The class names of labels, over their highest points; the largest instances are tagged first, a dozen at most."""
+    for name, box_of in list(zip(labels.class_names, labels.boxes, strict=True))[:12]:
+        x, y = (box_of[0] + box_of[2]) / 2, max(float(box_of[1]), labels.size[0] * 0.03)
+        text = panel.text(float(x), y, name, fontsize=size, color=INK, ha="center", va="center", clip_on=True)
+        outlined(text)

@@ -45,7 +45,9 @@ def queries_figure(
     panels = [("local maxima first", first, True), ("by score alone", first, False)]
     panels += [(f"{name}, local maxima first", seen, True) for name, seen in observations[1:]]
     height, width = first.geometry.padded
-    figure, axes = new_figure(len(panels), len(counts), height / width, title="Where the IA-guided queries sit")
+    figure, axes = new_figure(
+        len(panels), len(counts), height / width, title="Where the IA-guided queries sit", lines=2
+    )
     arrays: dict[str, Any] = {"resized": first.geometry.resized, "padded": first.geometry.padded}
     classes: Counter[int] = Counter()
     for row, count in enumerate(counts):
@@ -53,9 +55,9 @@ def queries_figure(
             places = query_places(seen, count, local_maximum_first=first_maxima)
             inside = None if truth is None else covered(places, truth.masks, seen.geometry)
             _panel(axes[row, column], seen, places, truth, inside)
-            text = f"{name}: {len(places)} queries, {int(places.is_peak.sum())} local maxima"
+            text = f"{name}\n{len(places)} queries, {int(places.is_peak.sum())} local maxima"
             if inside is not None:
-                text += f", inside {int(inside.sum())} of {len(inside)} instances"
+                text += f"; inside {int(inside.sum())} of {len(inside)} instances"
             caption(axes[row, column], text)
             classes.update(int(c) for c in places.class_ids)
             key = f"n{count}_{column}"

@@ -59,7 +59,7 @@ class Recall:
         for count in self.counts:
             gained, lost = self.moved(count)
             for first in (False, True):
-                shares = [f"{self.share(first, count, size):.1%}" for size, _, _ in SIZES]
+                shares = [_percent(self.share(first, count, size)) for size, _, _ in SIZES]
                 change = f"+{gained} -{lost}" if first else ""
                 rows.append([str(count), "local maxima first" if first else "by score alone", *shares, change])
         return rows
@@ -112,7 +112,7 @@ def measure_recall(seen: Iterable[tuple[Observation, Truth]], counts: Sequence[i
             for first in (False, True)
         ]
         hits.append(np.array(both, np.bool_).reshape(2, len(counts), len(truth)))
-        areas.append(truth.masks.reshape(len(truth), -1).sum(1).astype(np.float64))
+        areas.append(truth.masks.sum((1, 2)).astype(np.float64))
     if not hits:
         return Recall(tuple(counts), np.zeros((2, len(counts), 0), np.bool_), np.zeros(0), 0)
     return Recall(tuple(counts), np.concatenate(hits, axis=2), np.concatenate(areas), pictures)
@@ -120,3 +120,7 @@ def measure_recall(seen: Iterable[tuple[Observation, Truth]], counts: Sequence[i
 
 def _number(share: float) -> float | None:
     return None if np.isnan(share) else share
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{share:.1%}"

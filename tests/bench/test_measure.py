@@ -58,6 +58,14 @@ def test_the_first_call_is_no_evidence_of_standing_still() -> None:
     assert record.calls == 3  # the first, and two windows to compare
 
 
+def test_a_first_call_that_was_made_already_is_not_made_again() -> None:
+    calls: list[int] = []
+    tried = Variant(lambda: calls.append(1), ScriptedTimer([0.1] * 50), first_call=0.9)
+    record, _ = warm_up(tried, BRIEF)
+    assert (record.calls, len(calls)) == (3, 2)
+    assert record.seconds >= 0.9
+
+
 def test_blocks_of_the_variants_take_turns_and_turn_around() -> None:
     calls: list[str] = []
     variants = {name: Variant(lambda name=name: calls.append(name), ScriptedTimer([0.01] * 500)) for name in "ab"}  # type: ignore[misc]

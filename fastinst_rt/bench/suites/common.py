@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -224,12 +225,14 @@ class Run:
 
     def add(self, subject: Subject, variant: Variant, **facts: Any) -> None:
         """A row to measure; its call is tried once, and one that fails becomes a skipped row."""
+        begin = perf_counter()
         try:
             variant.call()
         except (RuntimeError, MemoryError, FastInstError) as error:
             self.skip(subject, _reason(error), **facts)
         else:
-            self._entries[subject.id] = _Entry(subject, variant, facts=facts)
+            tried = replace(variant, first_call=perf_counter() - begin)
+            self._entries[subject.id] = _Entry(subject, tried, facts=facts)
 
     def attempt(self, subject: Subject, make: Callable[[], None], **facts: Any) -> None:
         """Run `make`, which adds rows; if it fails before it added one, the row is `subject`, skipped."""
