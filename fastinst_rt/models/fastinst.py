@@ -50,14 +50,6 @@ class Trace:
         """[B,Q+auxiliary,h,w] of each layer: `head_attention`, mean over the heads."""
         return tuple(weights.mean(1) for weights in self.head_attention)
 
-    @property
-    def proposal_size(self) -> tuple[int, int] | None:
-        """(h, w) of the map that `proposal_indices` point into."""
-        if self.proposal_logits is None:
-            return None
-        height, width = self.proposal_logits.shape[-2:]
-        return height, width
-
 
 class FastInst(nn.Module):
     """FastInst (He et al., CVPR 2023), or one of the networks of Table I between it and Mask2Former-light.

@@ -1,8 +1,8 @@
 """The table of named models, and the switches that turn one into the networks of the paper's ablations.
 
-`fastinst-nano` is ours: FastInst-D1 cut down to what two CPU cores do in real time. It was chosen by its cost in OpenVINO
-(FP32, batch norms folded, one thread, CPU time, all variants interleaved in one process on an AVX-512 machine, 320x416
-uint8 in), relative to EfficientNet-Lite0 with the published PPM-FPN and one layer at width 128, 50 queries and
+`fastinst-nano` is ours: FastInst-D1 cut down to what two CPU cores do in real time. It was chosen by its cost in
+OpenVINO (FP32, batch norms folded, one thread, CPU time, all variants interleaved in one process on an AVX-512 machine,
+320x416 uint8 in), relative to EfficientNet-Lite0 with the published PPM-FPN and one layer at width 128, 50 queries and
 feed-forward width 1024, which takes 1:
 
 | network                                                          | cost |
