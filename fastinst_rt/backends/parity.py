@@ -64,6 +64,7 @@ class ParityReport:
         batch: pictures in one call of the engine.
         instances: instances that had to find a partner, both directions counted.
         confident: how many of them reach `SCORE`; 0 where only the best-k were compared.
+        centred: whether the masks were compared above their own means, since the network calls no pixel its own.
         agreement, mean_iou: as in `Gate`, measured.
         worst_score: largest score difference over the pairs.
         gate: the thresholds.
@@ -74,6 +75,7 @@ class ParityReport:
     batch: int
     instances: int
     confident: int
+    centred: bool
     agreement: float
     mean_iou: float
     worst_score: float
@@ -116,24 +118,23 @@ def compare(reference: Engine, engine: Engine, pictures: Sequence[npt.NDArray[np
         gate: what must be reached.
 
     Raises:
-        ParityError: if the engine gives NaN or infinity, or if the network finds nothing to compare.
+        ParityError: if the engine gives NaN or infinity.
     """
+    answers = list(zip(run(reference, pictures), run(engine, pictures), strict=True))
+    # Untrained weights may leave every mask logit below 0: the shapes are still there to be compared.
+    centred = not any((masks > 0).any() for (_, masks), _ in answers)
     counts = _Counts()
-    for expected, found in zip(run(reference, pictures), run(engine, pictures), strict=True):
-        counts.add(candidates(*expected), candidates(*found), gate)
-    if not counts.wanted:
-        raise ParityError(
-            "The network finds no mask at all on the pictures given, so the engine cannot be judged.",
-            "Give pictures it finds something on with --parity-images.",
-        )
-    agreement = counts.paired / counts.wanted
+    for expected, found in answers:
+        counts.add(candidates(*expected, centred=centred), candidates(*found, centred=centred), gate)
+    agreement = counts.paired / max(counts.wanted, 1)
     mean_iou = float(np.mean(counts.ious)) if counts.ious else 0.0
     return ParityReport(
-        passed=agreement >= gate.agreement and mean_iou >= gate.mean_iou,
+        passed=counts.wanted > 0 and agreement >= gate.agreement and mean_iou >= gate.mean_iou,
         pictures=len(pictures),
         batch=engine.info.batch,
         instances=counts.wanted,
         confident=counts.confident,
+        centred=centred,
         agreement=agreement,
         mean_iou=mean_iou,
         worst_score=max(counts.score_differences, default=0.0),
@@ -157,13 +158,16 @@ def run(engine: Engine, pictures: Sequence[npt.NDArray[np.uint8]]) -> Iterator[t
             yield logits[i], masks[i]
 
 
-def candidates(pred_logits: Tensor, pred_masks: Tensor) -> Candidates:
+def candidates(pred_logits: Tensor, pred_masks: Tensor, *, centred: bool = False) -> Candidates:
     """The best (query, class) pairs of one picture that have a mask at all.
 
     Args:
         pred_logits: float32 [Q, K+1].
         pred_masks: float32 [Q, h, w].
+        centred: take each mask's mean from it first.
     """
+    if centred:
+        pred_masks = pred_masks - pred_masks.mean((1, 2), keepdim=True)
     probabilities = pred_logits.softmax(-1)[:, :-1]
     inside = pred_masks > 0
     area = inside.sum((1, 2))

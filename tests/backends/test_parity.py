@@ -136,10 +136,20 @@ def test_numbers_that_are_not_finite_are_stopped(pictures, answers, value: float
         _judge(pictures, answers, spoil)
 
 
-def test_a_network_that_finds_nothing_cannot_be_judged(pictures, answers) -> None:
-    empty = {key: (logits, masks - 1000) for key, (logits, masks) in answers.items()}
-    with pytest.raises(ParityError, match="cannot be judged"):
-        compare(Recorded(empty), Recorded(empty), pictures, GATES["fp32"])
+def test_masks_below_zero_are_compared_by_their_shapes(pictures, answers) -> None:
+    below = {key: (logits, masks - 1000) for key, (logits, masks) in answers.items()}
+    report = _judge(pictures, below, lambda logits, masks: (logits, masks))
+    assert report.passed
+    assert report.centred
+    assert report.instances >= 2 * len(pictures)
+    assert not _judge(pictures, below, CHANGES["masks of other queries"]).passed
+
+
+def test_masks_without_any_shape_prove_nothing(pictures, answers) -> None:
+    flat = {key: (logits, torch.full_like(masks, -5)) for key, (logits, masks) in answers.items()}
+    report = compare(Recorded(flat), Recorded(flat), pictures, GATES["fp32"])
+    assert report.instances == 0
+    assert not report.passed
 
 
 def test_every_place_of_a_batch_is_tried(pictures, answers) -> None:
