@@ -131,6 +131,25 @@ def test_subtitles_are_copied_where_the_container_takes_them_and_named_where_not
     assert content(tmp_path / "out.mp4").packets["audio"] == content(source).packets["audio"]
 
 
+def test_matroska_to_matroska_is_exact_and_keeps_attachments(tmp_path: Path) -> None:
+    plain = make_clip(tmp_path / "plain.mkv", time_base=Fraction(1001, 30000), channels=2)
+    source = tmp_path / "in.mkv"
+    with av.open(str(plain)) as read, av.open(str(source), "w") as out:
+        copies = [out.add_stream_from_template(s, opaque=True) for s in read.streams]
+        out.add_attachment("font.ttf", "application/x-truetype-font", b"letters")
+        for packet in read.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                out.mux(packet)
+    copy(source, tmp_path / "out.mkv")
+    before, after = content(source), content(tmp_path / "out.mkv")
+    assert (after.times, after.packets, after.packet_times) == (before.times, before.packets, before.packet_times)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert [s.data for s in container.streams if s.type == "attachment"] == [b"letters"]
+    sink = copy(source, tmp_path / "out.mp4")
+    assert any("cannot carry attachment 2" in note for note in sink.notes)
+
+
 def test_webm_takes_vp9_and_names_the_sound_it_cannot_take(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", channels=2)
     sink = copy(source, tmp_path / "out.webm")
