@@ -31,6 +31,7 @@ from torch import nn
 
 from fastinst_rt.backends.base import BuildFacts, Engine, EngineInfo, EngineKey, Obstacle, Progress, RunOptions
 from fastinst_rt.backends.graph import EngineGraph, engine_graph, export
+from fastinst_rt.backends.hardware import hardware_name
 from fastinst_rt.backends.tensorrt_build import OTHER_BACKEND, PLAN, PROGRAM, REQUEST
 from fastinst_rt.backends.tensorrt_inspection import flavour, import_tensorrt
 from fastinst_rt.errors import EngineError
@@ -82,8 +83,7 @@ class TensorRTBackend:
         with tempfile.TemporaryDirectory(prefix="compiler-", dir=folder) as name:
             scratch = Path(name)
             torch.export.save(program, scratch / PROGRAM)
-            index = torch.cuda.current_device() if torch.cuda.is_available() else 0
-            request = {"precision": key.precision, "device_index": index}
+            request = {"precision": key.precision, "device_index": _gpu_of(key)}
             (scratch / REQUEST).write_text(json.dumps(request))
             inspection = run_compiler([sys.executable, "-m", "fastinst_rt.backends.tensorrt_build"], scratch, progress)
             (scratch / PLAN).rename(folder / PLAN)
@@ -107,6 +107,12 @@ class TensorRTBackend:
 def _graph(net: nn.Module, key: EngineKey) -> EngineGraph:
     graph = engine_graph(net, key.resized, key.padded)
     return graph.half() if key.precision == "fp16" else graph
+
+
+def _gpu_of(key: EngineKey) -> int:
+    """Index of the GPU that the key names: a plan is tuned on the GPU it is compiled on. 0 where there is none."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return next((i for i in range(count) if hardware_name(f"cuda:{i}") == key.hardware), 0)
 
 
 def _evidence(inspection: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,15 @@ class TestBuild:
         monkeypatch.setattr(tensorrt, "export", lambda *_: small)
         with pytest.raises(EngineError, match=r"was asked for fp16 and built fp32 \(4.1 bytes a weight\)"):
             TensorRTBackend().build(create_model(key.model), key, tmp_path, [], no_progress)
+
+
+def test_plan_is_compiled_on_the_gpu_that_the_key_names(key: EngineKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(tensorrt, "hardware_name", lambda device: f"GPU {device}")
+    assert tensorrt._gpu_of(replace(key, hardware="GPU cuda:2")) == 2
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert tensorrt._gpu_of(key) == 0
 
 
 class TestObstacle:
