@@ -82,6 +82,7 @@ def make_net(config: ModelConfig, categories: Categories) -> FastInst:
         net = create_model(config.name, num_classes=len(categories), **config.options)
     except TypeError as error:
         raise UsageError(f"The section [model.options] does not fit: {error}.", "See create_model.") from error
+    net.spec = replace(net.spec, categories=categories)  # names for what `num_classes` only counts
     if config.backbone is not None:
         from fastinst_rt.models.efficientnet_lite import load_imagenet_backbone
         from fastinst_rt.models.resnet import ResNet
@@ -92,7 +93,6 @@ def make_net(config: ModelConfig, categories: Categories) -> FastInst:
     if config.weights is not None:
         load_any_weights(net, config.weights)
     freeze(net, config.freeze)
-    net.spec = replace(net.spec, categories=categories)  # names for what `num_classes` only counts
     return net
 
 
