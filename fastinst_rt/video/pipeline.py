@@ -81,9 +81,7 @@ class Pipeline:
         self._retired_notes: list[str] = []
         self._requests: deque[tuple[str, Sink]] = deque()
         self._captured: Queue[Frame] = self._make_queue(plan)
-        self._segmented: Queue[_Segmented] = Queue(
-            plan.queue if self.policy is Policy.EVERY else 1, lambda _, cause: self.meters.dropped(cause)
-        )
+        self._segmented = Queue[_Segmented](plan.queue if self.policy is Policy.EVERY else 1, self._count_drop)
         self._pulses = {name: Pulse(name) for name in ("source", "infer", "render")}
         patience = Patience(plan.patience.warn, None) if source.info.live else plan.patience
         self._watchdog = Watchdog(self._pulses, patience)
@@ -97,12 +95,12 @@ class Pipeline:
         self._started_at = 0.0
 
     def _make_queue(self, plan: Plan) -> Queue[Frame]:
-        def count(_: Frame, cause: Cause) -> None:
-            self.meters.dropped(cause)
-
         if self.policy is Policy.EVERY:
-            return Queue(plan.queue, count)
-        return Slot(count, born=lambda frame: frame.captured_at)
+            return Queue(plan.queue, self._count_drop)
+        return Slot(self._count_drop, born=lambda frame: frame.captured_at)
+
+    def _count_drop(self, _: object, cause: Cause) -> None:
+        self.meters.dropped(cause)
 
     # Control, from any thread.
 

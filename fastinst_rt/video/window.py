@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fastinst_rt.errors import OutputError
+from fastinst_rt.errors import FastInstError
 from fastinst_rt.render import Layers, Overlay, draw_hud
 from fastinst_rt.results import Frame, Instances
 from fastinst_rt.video.display import require_display
@@ -201,7 +201,7 @@ class Window:
             return
         try:
             self._recorder = self._make_recorder()
-        except OutputError as error:
+        except FastInstError as error:
             self._say(error.problem)
             return
         self._run.add_sink(self._recorder)
