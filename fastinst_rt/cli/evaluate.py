@@ -1,19 +1,11 @@
 """`fastinst-rt eval`: accuracy on labelled data, through the engine that is asked for."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from fastinst_rt.cli import options
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from fastinst_rt.evaluation.report import Report
-    from fastinst_rt.evaluation.run import Task
-    from fastinst_rt.segmenter import Segmenter
 
 _EXAMPLES = """
 [bold]Examples[/]
@@ -26,8 +18,6 @@ _EXAMPLES = """
 
   fastinst-rt eval --task clip --data dog.masks.json --images dog.mp4 --backend openvino --fast
 """
-
-CLIP_SCORE = 0.5  # a clip is judged by the instances that are shown; average precision looks at all of them
 
 
 def register(app: typer.Typer) -> None:
@@ -67,43 +57,6 @@ def evaluate(
     from dataclasses import replace
 
     from rich.console import Console
-
-    from fastinst_rt.evaluation.engines import open_segmenter
-
-    console = Console(stderr=True, quiet=quiet)
-    with open_segmenter(
-        model,
-        weights=weights,
-        backend=backend,
-        precision=precision,
-        device=device,
-        short_side=short_side,
-        max_side=max_side,
-        engine_dir=engine_dir,
-        exact=exact,
-    ) as segmenter:
-        if task == "clip":
-            report = _clip(segmenter, data, images, console)
-        else:
-            report = _pictures(segmenter, task, data, images, split, limit, console)
-        engine = segmenter.engine_name
-    path = "exact" if exact else "fast"
-    report = replace(report, settings={"model": model, "engine": engine, "masks": path, "data": str(data)})
-    Console().print(report.tables())
-    console.print(f"model {model}, engine {engine}, {path} masks", highlight=False)
-    if json_file is not None:
-        report.save(json_file)
-
-
-def _pictures(
-    segmenter: "Segmenter",
-    task: "Task",
-    data: Path,
-    images: Path | None,
-    split: str,
-    limit: int | None,
-    console: "Console",
-) -> "Report":
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -113,36 +66,37 @@ def _pictures(
         TimeRemainingColumn,
     )
 
-    from fastinst_rt.evaluation.run import evaluate, open_data
+    from fastinst_rt.evaluation import run
+    from fastinst_rt.evaluation.engines import open_segmenter
 
-    labels = open_data(task, data, images, split)
+    labels = run.open_data(task, data, images, split)  # first: a wrong path should not cost the time to build an engine
+    console = Console(stderr=True, quiet=quiet)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=console.quiet) as bar:
-        item = bar.add_task("pictures", total=None)
-        return evaluate(
-            segmenter,
-            task,
-            labels,
-            limit=limit,
-            progress=lambda done, total: bar.update(item, completed=done, total=total),
-        )
-
-
-def _clip(segmenter: "Segmenter", data: Path, clip: Path | None, console: "Console") -> "Report":
-    from rich.progress import track
-
-    from fastinst_rt.errors import UsageError
-    from fastinst_rt.evaluation.clip_iou import ClipLabels, foreground_iou
-    from fastinst_rt.results import Instances
-
-    if clip is None:
-        raise UsageError("The labels do not say where their clip is.", "Give the video with --images.")
-    labels = ClipLabels(data)
-    segmenter.score = CLIP_SCORE
-
-    def found() -> Iterator[Instances]:
-        for _, instances in segmenter.stream(clip):
-            yield instances
-
-    frames = track(found(), "frames", total=len(labels.masks), console=console, disable=console.quiet)
-    return foreground_iou(labels, frames)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=quiet) as bar:
+        item = bar.add_task("loading", total=None)
+        with open_segmenter(
+            model,
+            weights=weights,
+            backend=backend,
+            precision=precision,
+            device=device,
+            short_side=short_side,
+            max_side=max_side,
+            engine_dir=engine_dir,
+            exact=exact,
+            on_progress=lambda step, _: bar.update(item, description=step),
+        ) as segmenter:
+            report = run.evaluate(
+                segmenter,
+                task,
+                labels,
+                limit=limit,
+                progress=lambda done, total: bar.update(item, description="pictures", completed=done, total=total),
+            )
+            engine = segmenter.engine_name
+    path = "exact" if exact else "fast"
+    report = replace(report, settings={"model": model, "engine": engine, "masks": path, "data": str(data)})
+    Console().print(report.tables())
+    console.print(f"model {model}, engine {engine}, {path} masks", highlight=False)
+    if json_file is not None:
+        report.save(json_file)

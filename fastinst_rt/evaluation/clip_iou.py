@@ -1,6 +1,7 @@
 """Foreground IoU of a labelled clip: how well, frame by frame, the one object is covered that a clip is about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +12,69 @@ from fastinst_rt.evaluation.datasets.files import read_json
 from fastinst_rt.evaluation.report import Report
 from fastinst_rt.results import Instances, Size
 from fastinst_rt.rle import RLE, decode
+from fastinst_rt.segmenter import Segmenter
+
+Progress = Callable[[int, int], None]
+"""Called with the pictures that are done and all there are."""
 
 
-class ClipLabels:
-    """The labels of a clip: one foreground mask a frame; whatever else the frame shows is not labelled.
+SCORE = 0.5
+"""A clip is judged by the instances that would be shown, not by all there are, as average precision does."""
 
-    The file is JSON with `width`, `height`, `category_name` and `frames`, a list of `frame` (index from 0) and
+
+class Clip:
+    """A video with labels: one foreground mask a frame; whatever else the frame shows is not labelled.
+
+    The labels are JSON with `width`, `height`, `category_name` and `frames`, a list of `frame` (index from 0) and
     `segmentation` (compressed RLE).
 
+    Args:
+        labels: the JSON file.
+        video: the clip.
+
     Raises:
-        SourceOpenError: the file is missing or of another kind.
+        SourceOpenError: the labels are missing or of another kind.
     """
 
-    def __init__(self, path: Path) -> None:
-        content = read_json(path)
+    def __init__(self, labels: Path, video: Path) -> None:
+        self.video = video
+        content = read_json(labels)
         try:
             self.size: Size = (int(content["height"]), int(content["width"]))
             self.class_name = str(content["category_name"])
             self.masks: Mapping[int, RLE] = {int(f["frame"]): f["segmentation"] for f in content["frames"]}
         except (KeyError, TypeError, ValueError) as error:
             raise SourceOpenError(
-                f"The file {path} does not label a clip: {error} is missing or of the wrong kind.",
+                f"The file {labels} does not label a clip: {error} is missing or of the wrong kind.",
                 "Give a file with width, height, category_name and frames.",
             ) from error
 
+    def __len__(self) -> int:
+        """Frames, as far as they are labelled."""
+        return max(self.masks, default=-1) + 1
 
-def foreground_iou(labels: ClipLabels, frames: Iterable[Instances]) -> Report:
+
+def evaluate_clip(segmenter: Segmenter, clip: Clip, *, limit: int | None, progress: Progress | None) -> Report:
+    """`foreground_iou` of what the segmenter finds in the clip (or its first `limit` frames) at a score of 0.5.
+
+    Raises:
+        UsageError: the model does not know the class, or the frames are of another size than the labels.
+        SourceOpenError: the video cannot be opened.
+        SourceLostError: the video breaks off.
+    """
+    segmenter.score = SCORE
+    count = len(clip) if limit is None else min(limit, len(clip))
+
+    def found() -> Iterator[Instances]:
+        for number, (_, instances) in enumerate(islice(segmenter.stream(clip.video), count), start=1):
+            yield instances
+            if progress:
+                progress(number, count)
+
+    return foreground_iou(clip, found())
+
+
+def foreground_iou(labels: Clip, frames: Iterable[Instances]) -> Report:
     """Compare the instances of every frame, in order, with the labelled foreground.
 
     Other objects of the class may be visible and unlabelled, so precision cannot be measured. `IoU` is that of the best
@@ -75,7 +113,7 @@ def foreground_iou(labels: ClipLabels, frames: Iterable[Instances]) -> Report:
     )
 
 
-def _masks_of_class(found: Instances, labels: ClipLabels) -> Any:
+def _masks_of_class(found: Instances, labels: Clip) -> Any:
     """bool [n, H, W] of the instances of the labelled class."""
     if labels.class_name not in found.categories.index_of:
         raise UsageError(

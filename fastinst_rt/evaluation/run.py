@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from fastinst_rt.errors import UsageError
 from fastinst_rt.evaluation.cityscapes_ap import CityscapesAP
+from fastinst_rt.evaluation.clip_iou import Clip, Progress, evaluate_clip
 from fastinst_rt.evaluation.datasets.cityscapes import Cityscapes
 from fastinst_rt.evaluation.datasets.coco import CocoInstances
 from fastinst_rt.evaluation.datasets.coco_panoptic import CocoPanoptic
@@ -17,12 +18,10 @@ from fastinst_rt.evaluation.report import Report
 from fastinst_rt.postprocess import panoptic, semantic
 from fastinst_rt.segmenter import Segmenter
 
-Task = Literal["instance", "panoptic", "semantic", "cityscapes"]
+Task = Literal["instance", "panoptic", "semantic", "cityscapes", "clip"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
-Data = CocoInstances | CocoPanoptic | Cityscapes
-Progress = Callable[[int, int], None]
-"""Called with the pictures that are done and all there are."""
+Data = CocoInstances | CocoPanoptic | Cityscapes | Clip
 
 
 def open_data(task: Task, data: Path, images: Path | None = None, split: str = "val") -> Data:
@@ -30,8 +29,9 @@ def open_data(task: Task, data: Path, images: Path | None = None, split: str = "
 
     Args:
         task: what is to be measured.
-        data: a COCO file (instances or panoptic, as the task wants it), or the root folder of Cityscapes.
-        images: folder of the pictures of a COCO file.
+        data: a COCO file (instances or panoptic, as the task wants it), the root folder of Cityscapes, or the labels of
+            a clip.
+        images: folder of the pictures of a COCO file, or the clip.
         split: of Cityscapes.
 
     Raises:
@@ -46,7 +46,10 @@ def open_data(task: Task, data: Path, images: Path | None = None, split: str = "
             "Give that folder to --data.",
         )
     if images is None:
-        raise UsageError("A COCO file does not say where its pictures are.", "Give their folder with --images.")
+        what = "clip is" if task == "clip" else "pictures are"
+        raise UsageError(f"The file {data} does not say where its {what}.", "Give the place with --images.")
+    if task == "clip":
+        return Clip(data, images)
     return CocoInstances(data, images) if task == "instance" else CocoPanoptic(data, images)
 
 
@@ -66,6 +69,8 @@ def evaluate(
         UsageError: the model and the data have no class in common, or the data is not for this task.
         SourceOpenError: a picture or its labels cannot be read.
     """
+    if isinstance(data, Clip):
+        return evaluate_clip(segmenter, data, limit=limit, progress=progress)
     add, report = _measure(segmenter, task, data)
     count = len(data) if limit is None else min(limit, len(data))
     for index in range(count):
@@ -78,7 +83,9 @@ def evaluate(
     return found
 
 
-def _measure(segmenter: Segmenter, task: Task, data: Data) -> tuple[Callable[[int], None], Callable[[], Report]]:
+def _measure(
+    segmenter: Segmenter, task: Task, data: CocoInstances | CocoPanoptic | Cityscapes
+) -> tuple[Callable[[int], None], Callable[[], Report]]:
     """What to do with picture `index`, and how to get the report in the end."""
     model = segmenter.categories
     if task == "instance" and isinstance(data, CocoInstances | Cityscapes):

@@ -36,6 +36,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     if start.lstrip()[:1] == b"<":
         raise WeightsError(f"The file {path} is a web page, not a checkpoint.", _FETCH_AGAIN)
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        raise WeightsError(f"The checkpoint {path} is damaged: its end is missing.", _FETCH_AGAIN)
     try:
         content = _read_plain_pickle(path) if _is_plain_pickle(path) else _read_torch(path)
     except WeightsError:

@@ -78,6 +78,7 @@ def fetch(url: str, partial: Path, *, remedy: str, progress: Progress | None = N
             total = None if length is None else start + int(length)
             _refuse_small_disk(partial.parent, total, start, shown)
             if start == 0:
+                partial.unlink(missing_ok=True)  # first: old bytes must never stand beside a new validator
                 state.write_text(json.dumps({"url": shown, "validator": _validator(response)}))
             _stream(response, partial, start, total, shown, progress)
     except urllib.error.HTTPError as error:

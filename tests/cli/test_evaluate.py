@@ -71,8 +71,8 @@ def test_instances(labels: Path, weights: Path, tmp_path: Path, path: str) -> No
     ("arguments", "code", "text"),
     [
         (("--data", "nowhere.json", "--images", "."), 3, "nowhere.json cannot be read"),
-        (("--data", "nowhere.json"), 2, "where its pictures are"),
-        (("--data", "x.json", "--task", "clip"), 2, "where their clip is"),
+        (("--data", "nowhere.json"), 2, "does not say where its pictures are"),
+        (("--data", "x.json", "--task", "clip"), 2, "does not say where its clip is"),
         (("--data", "x.json", "--task", "nonsense"), 2, "nonsense"),
     ],
 )

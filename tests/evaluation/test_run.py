@@ -101,6 +101,8 @@ def test_data_is_opened_for_its_task(write_street, tmp_path: Path) -> None:
     assert isinstance(open_data("panoptic", tmp_path / "i.json", tmp_path), CocoPanoptic)
     with pytest.raises(UsageError, match="does not say where its pictures are"):
         open_data("instance", tmp_path / "i.json")
+    with pytest.raises(UsageError, match="does not say where its clip is"):
+        open_data("clip", tmp_path / "i.json")
     with pytest.raises(UsageError, match="wants a folder with leftImg8bit"):
         open_data("cityscapes", tmp_path / "i.json", tmp_path)
     with pytest.raises(UsageError, match="cannot be measured on CocoPanoptic"):
