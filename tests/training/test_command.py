@@ -1,5 +1,8 @@
 """`fastinst-rt train`: from a configuration to a weight file."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,17 @@ def test_data_that_is_not_named_is_a_usage_error(config: tuple[Path, Path], tmp_
     result = CliRunner().invoke(app, ["train", str(config[0]), "-o", str(tmp_path / "run"), "--quiet"])
     assert result.exit_code == 2
     assert "data.annotations" in result.output
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_share_the_batch(config: tuple[Path, Path], tmp_path: Path) -> None:
+    path, annotations = config
+    path.write_text(CONFIG.replace("batch = 1", "batch = 2"))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [str(Path(__file__).parents[2] / "cli.py"), "train", str(path), "-o", str(tmp_path / "run"), "--quiet"]
+    places = ["--annotations", str(annotations), "--images", str(annotations.parent), "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, *command, *places], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 2
+    assert (tmp_path / "run" / WEIGHTS).exists()
