@@ -50,6 +50,9 @@ def evaluate(
     short_side: options.ShortSide = None,
     max_side: options.MaxSide = None,
     engine_dir: options.EngineDir = None,
+    allow_unverified: Annotated[
+        bool, typer.Option("--allow-unverified", help="Measure an engine even if it is under the parity gate.")
+    ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,  # noqa: ARG001  (remembered by the option's callback)
 ) -> None:
@@ -84,6 +87,8 @@ def evaluate(
             max_side=max_side,
             engine_dir=engine_dir,
             exact=exact,
+            allow_unverified=allow_unverified,
+            proof=() if backend == "eager" else run.proof_pictures(labels),
             on_progress=lambda step, _: bar.update(item, description=step),
         ) as segmenter:
             report = run.evaluate(

@@ -1,13 +1,16 @@
 """A segmenter for data sets, whose pictures have hundreds of sizes, on engines, which have one size each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fastinst_rt.backends.base import Engine, EngineInfo, Images, Progress
 from fastinst_rt.backends.opening import open_engine
+from fastinst_rt.backends.pictures import fit
 from fastinst_rt.models.zoo import create_model
 from fastinst_rt.results import Geometry, Size
 from fastinst_rt.segmenter import RANDOM_WEIGHTS, EngineSource, Segmenter
@@ -56,11 +59,18 @@ def open_segmenter(
     max_side: int | None = None,
     engine_dir: Path | None = None,
     exact: bool = True,
+    allow_unverified: bool = False,
+    proof: Sequence[npt.NDArray[np.uint8]] = (),
     on_progress: Progress | None = None,
 ) -> Segmenter:
     """A segmenter that keeps every instance whatever its score, on one engine a padded size.
 
-    The eager backend takes every size as it is; arguments as of `Segmenter.from_pretrained`.
+    The eager backend takes every size as it is. Arguments as of `Segmenter.from_pretrained`, and:
+
+    Args:
+        allow_unverified: use an engine that is under the parity gate.
+        proof: uint8 [H, W, 3] BGR of any size; a new engine is proven on these, or on drawn ones where there are none.
+        on_progress: told what a build is doing.
 
     Raises:
         UsageError: for an unknown model.
@@ -82,6 +92,8 @@ def open_segmenter(
             precision=precision,
             device=device,
             engine_dir=engine_dir,
+            pictures=fit(proof, shape.resized),
+            allow_unverified=allow_unverified,
             on_progress=on_progress or progress,
         )
 

@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
+
 from fastinst_rt.errors import UsageError
 from fastinst_rt.evaluation.cityscapes_ap import CityscapesAP
 from fastinst_rt.evaluation.clip_iou import Clip, Progress, evaluate_clip
@@ -20,6 +23,8 @@ from fastinst_rt.segmenter import Segmenter
 
 Task = Literal["instance", "panoptic", "semantic", "cityscapes", "clip"]
 TASKS: tuple[Task, ...] = get_args(Task)
+
+PROOF_PICTURES = 4
 
 Data = CocoInstances | CocoPanoptic | Cityscapes | Clip
 
@@ -51,6 +56,14 @@ def open_data(task: Task, data: Path, images: Path | None = None, split: str = "
     if task == "clip":
         return Clip(data, images)
     return CocoInstances(data, images) if task == "instance" else CocoPanoptic(data, images)
+
+
+def proof_pictures(data: Data) -> list[npt.NDArray[np.uint8]]:
+    """Pictures to prove a new engine on: four of the data set, evenly spread, uint8 [H, W, 3] BGR; none of a clip."""
+    if isinstance(data, Clip):
+        return []
+    count = min(PROOF_PICTURES, len(data))
+    return [data.image(index * len(data) // count) for index in range(count)]
 
 
 def evaluate(

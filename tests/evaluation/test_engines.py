@@ -45,18 +45,20 @@ def test_one_engine_a_padded_size(weights: Path, monkeypatch: pytest.MonkeyPatch
 
     def spy(net, *, resized, **options):
         opened.append((resized, options["backend"]))
+        assert [p.shape for p in options["pictures"]] == [(*resized, 3)] * 2
         return EagerEngine(net, resized, model=options["model"])
 
     monkeypatch.setattr(engines, "open_engine", spy)
+    proof = [picture(100, 50), picture(64, 96)]
     sizes = [(64, 70), (64, 80), (80, 64), (66, 82)]
-    with open_segmenter("fastinst-d1-r50", weights=weights, backend="openvino") as segmenter:
+    with open_segmenter("fastinst-d1-r50", weights=weights, backend="openvino", proof=proof) as segmenter:
         for size in sizes:
             found = segmenter(picture(*size))
             assert found.size == size
             assert len(found) == 100  # every pair of query and class, whatever its score
     assert opened == [((64, 96), "openvino"), ((96, 64), "openvino")]
     opened.clear()
-    with open_segmenter("fastinst-d1-r50", weights=weights) as segmenter:
+    with open_segmenter("fastinst-d1-r50", weights=weights, proof=proof) as segmenter:
         for size in sizes:
             segmenter(picture(*size))
     assert [resized for resized, _ in opened] == [(64, 70), (64, 80), (80, 64)]

@@ -13,7 +13,7 @@ from fastinst_rt.errors import UsageError
 from fastinst_rt.evaluation.datasets.cityscapes import Cityscapes
 from fastinst_rt.evaluation.datasets.coco import CocoInstances
 from fastinst_rt.evaluation.datasets.coco_panoptic import CocoPanoptic
-from fastinst_rt.evaluation.run import evaluate, open_data
+from fastinst_rt.evaluation.run import evaluate, open_data, proof_pictures
 from fastinst_rt.postprocess import instances
 from fastinst_rt.results import Geometry, Instances
 
@@ -107,6 +107,16 @@ def test_data_is_opened_for_its_task(write_street, tmp_path: Path) -> None:
         open_data("cityscapes", tmp_path / "i.json", tmp_path)
     with pytest.raises(UsageError, match="cannot be measured on CocoPanoptic"):
         evaluate(Oracle(Cityscapes(root)), "cityscapes", open_data("panoptic", tmp_path / "i.json", tmp_path))
+
+
+def test_pictures_to_prove_an_engine_on_are_spread_over_the_data(write_street, tmp_path: Path) -> None:
+    root = write_street([STREET] * 8)
+    # the first value of each picture is its number
+    assert [int(p[0, 0, 0]) for p in proof_pictures(open_data("cityscapes", root))] == [0, 2, 4, 6]
+    assert len(proof_pictures(Cityscapes(root, categories=CITYSCAPES_THINGS))) == 4
+    labels = {"width": 8, "height": 8, "category_name": "dog", "frames": []}
+    (tmp_path / "clip.json").write_text(json.dumps(labels))
+    assert proof_pictures(open_data("clip", tmp_path / "clip.json", tmp_path / "clip.mp4")) == []
 
 
 def test_coco_panoptic_end_to_end(city: Cityscapes, tmp_path: Path) -> None:
