@@ -5,4 +5,4 @@ import sys
 from fastinst_rt.cli import app
 
 if __name__ == "__main__":
-    app(["bench", *sys.argv[1:]], prog_name="python -m")
+    app(["bench", *sys.argv[1:]], prog_name="fastinst-rt")

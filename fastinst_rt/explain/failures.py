@@ -237,13 +237,19 @@ def failures_figure(
 
 
 def _zoom(panel: Any, mask: Masks) -> None:
-    """A square around the mask with a margin; where it reaches beyond the picture, paper shows."""
+    """A square around the mask with a margin, moved into the picture; where it cannot be, paper shows."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     height, width = mask.shape
     y, x, extent = height / 2, width / 2, max(height, width)
     if len(rows):
         y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
         extent = max(rows[-1] - rows[0], columns[-1] - columns[0])
-    side = max(extent * 1.3, _LEAST_VIEW) / 2
-    panel.set_xlim(x - side, x + side)
-    panel.set_ylim(y + side, y - side)
+    side = min(max(extent * 1.3, _LEAST_VIEW), max(height, width))
+    left, top = (_inside(middle - side / 2, side, length) for middle, length in ((x, width), (y, height)))
+    panel.set_xlim(left, left + side)
+    panel.set_ylim(top + side, top)
+
+
+def _inside(start: float, side: float, length: int) -> float:
+    """A window moved to lie in 0..length, or centred where it is longer."""
+    return (length - side) / 2 if side > length else min(max(start, 0.0), length - side)
