@@ -1,6 +1,7 @@
 """A segmenter for data sets, whose pictures have hundreds of sizes, on engines, which have one size each."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,14 @@ class PaddedInput:
         engine: an engine whose `info.resized` is the padded size.
         resized: (height, width) of the pictures handed in.
         mean: RGB, 0..255.
+        release: called by `close`; the engine may serve other sizes too, so it is not closed here.
     """
 
-    def __init__(self, engine: Engine, resized: Size, mean: tuple[float, float, float]) -> None:
+    def __init__(
+        self, engine: Engine, resized: Size, mean: tuple[float, float, float], release: Callable[[], None]
+    ) -> None:
         self._engine = engine
+        self._release = release
         self._canvas = np.empty((1, *engine.info.resized, 3), np.uint8)
         self._canvas[:] = np.round(mean).astype(np.uint8)
         self._resized = resized
@@ -45,7 +50,8 @@ class PaddedInput:
         return self._engine(torch.from_numpy(self._canvas))
 
     def close(self) -> None:
-        """Leaves the engine open: other sizes share it."""
+        """Says that this size is done with; the engine is closed with the last of its sizes."""
+        self._release()
 
 
 def open_segmenter(
@@ -109,10 +115,17 @@ def open_segmenter(
 
 def _one_engine_a_padded_size(open_for: EngineSource, mean: tuple[float, float, float]) -> EngineSource:
     engines: dict[Size, Engine] = {}
+    users: Counter[Size] = Counter()
 
     def open_padded(shape: Geometry, progress: Progress) -> Engine:
         if shape.padded not in engines:
             engines[shape.padded] = open_for(shape._replace(resized=shape.padded), progress)
-        return PaddedInput(engines[shape.padded], shape.resized, mean)
+        users[shape.padded] += 1
+        return PaddedInput(engines[shape.padded], shape.resized, mean, lambda: release(shape.padded))
+
+    def release(padded: Size) -> None:
+        users[padded] -= 1
+        if not users[padded]:
+            engines.pop(padded).close()
 
     return open_padded

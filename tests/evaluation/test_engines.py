@@ -31,7 +31,10 @@ def picture(height: int, width: int) -> np.ndarray:
 def test_padding_with_the_mean_colour_is_padding_with_zeros(weights: Path) -> None:
     net, _, _ = engines.load_network("fastinst-d1-r50", weights)
     image = picture(50, 70)
-    zeros, mean = EagerEngine(net, (50, 70)), PaddedInput(EagerEngine(net, (64, 96)), (50, 70), net.spec.pixel_mean)
+    zeros, mean = (
+        EagerEngine(net, (50, 70)),
+        PaddedInput(EagerEngine(net, (64, 96)), (50, 70), net.spec.pixel_mean, lambda: None),
+    )
     for expected, found in zip(zeros(image[None]), mean(image[None]), strict=True):
         assert found.shape == expected.shape
         assert (found - expected).norm() < 0.02 * expected.norm()
@@ -41,12 +44,16 @@ def test_padding_with_the_mean_colour_is_padding_with_zeros(weights: Path) -> No
 
 
 def test_one_engine_a_padded_size(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = []
+    opened, closed = [], []
+
+    class Counted(EagerEngine):
+        def close(self) -> None:
+            closed.append(self.info.resized)
 
     def spy(net, *, resized, **options):
         opened.append((resized, options["backend"]))
         assert [p.shape for p in options["pictures"]] == [(*resized, 3)] * 2
-        return EagerEngine(net, resized, model=options["model"])
+        return Counted(net, resized, model=options["model"])
 
     monkeypatch.setattr(engines, "open_engine", spy)
     proof = [picture(100, 50), picture(64, 96)]
@@ -56,7 +63,9 @@ def test_one_engine_a_padded_size(weights: Path, monkeypatch: pytest.MonkeyPatch
             found = segmenter(picture(*size))
             assert found.size == size
             assert len(found) == 100  # every pair of query and class, whatever its score
+        assert not closed
     assert opened == [((64, 96), "openvino"), ((96, 64), "openvino")]
+    assert sorted(closed) == [(64, 96), (96, 64)]  # each once, though the first served several sizes
     opened.clear()
     with open_segmenter("fastinst-d1-r50", weights=weights, proof=proof) as segmenter:
         for size in sizes:
