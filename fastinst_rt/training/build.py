@@ -91,21 +91,19 @@ def make_net(config: ModelConfig, categories: Categories) -> FastInst:
         load = load_resnet_backbone if isinstance(net.backbone, ResNet) else load_imagenet_backbone
         load(net, config.backbone)
     if config.weights is not None:
-        load_any_weights(net, config.weights)
+        from fastinst_rt.weights.locate import load_any
+
+        load_any(net, config.weights)
     freeze(net, config.freeze)
     return net
 
 
-def load_any_weights(net: FastInst, path: Path) -> None:
-    """Weights of the whole network: ours (.safetensors) or a released checkpoint (.pth, .pkl)."""
-    if path.suffix == ".safetensors":
-        from fastinst_rt.weights.store import load_weights
+def _load_backbone(net: FastInst, path: Path) -> None:
+    from fastinst_rt.models.efficientnet_lite import EfficientNetLite, load_imagenet_backbone
+    from fastinst_rt.weights.backbone import load_resnet_backbone
 
-        load_weights(net, path)
-    else:
-        from fastinst_rt.weights.official import load_official_checkpoint
-
-        load_official_checkpoint(net, path)
+    load = load_imagenet_backbone if isinstance(net.backbone, EfficientNetLite) else load_resnet_backbone
+    load(net, path)
 
 
 def _emphasis(config: DataConfig, source: SampleSource) -> npt.NDArray[np.float64] | None:
