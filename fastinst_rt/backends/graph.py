@@ -3,6 +3,10 @@
 It is a module of its own, so that the eager network is never bent to please a compiler.
 """
 
+import contextlib
+import warnings
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,8 +44,16 @@ def engine_graph(net: nn.Module, resized: Size, padded: Size) -> EngineGraph:
     return EngineGraph(fold_batch_norms(net).float(), resized, padded)
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """torch's exporter warns of its own deprecated types, which is no news to a user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def export(graph: nn.Module, batch: int, resized: Size, device: str = "cpu") -> torch.export.ExportedProgram:
     """The whole graph as one `torch.export` program for uint8 [batch, h, w, 3]."""
     example = torch.zeros((batch, *resized, 3), dtype=torch.uint8, device=device)
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), quiet():
         return torch.export.export(graph.to(device), (example,), strict=False)

@@ -120,8 +120,7 @@ def test_what_is_executed_decides_the_precision(found: dict[str, int], precision
 
 def test_a_graph_that_is_none_is_an_error(tmp_path: Path) -> None:
     backend = OpenVinoBackend()
-    (tmp_path / "model.xml").write_text("<net/>")
-    (tmp_path / "model.bin").write_bytes(b"")
+    (tmp_path / "model.blob").write_bytes(b"no model at all")
     with pytest.raises(EngineError, match="OpenVINO cannot load"):
         backend.load(tmp_path, tiny_maker(tmp_path).key(backend, "fp32"), RunOptions())
 
