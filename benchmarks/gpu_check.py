@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_engines import best_engine, build_engines, check_batch, check_case, check_frames, free_memory
+from benchmarks.gpu_engines import best_engine, build_engines, check_case, check_frames, free_memory, prove_risky_builds
 from benchmarks.gpu_masks import check_masks
 from benchmarks.gpu_run import Check, Plan
 from fastinst_rt.backends.hardware import device_kind, hardware_name
@@ -62,8 +62,8 @@ def run(
         free_memory(plan.device)
     with check.part("frame to instances") as found:
         check_frames(check, found)
-    with check.part("batch of 4") as found:
-        check_batch(check, found)
+    with check.part("risky builds") as found:
+        prove_risky_builds(check, found)
     return report_of(check, before)
 
 

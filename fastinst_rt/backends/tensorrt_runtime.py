@@ -82,8 +82,10 @@ class TensorRTEngine:
                 raise EngineError(f"TensorRT {trt.__version__} cannot load the plan of {info.name}.", REBUILD)
             self._context = self._engine.create_execution_context()
             if self._context is None:
+                # TensorRT-RTX, for one, has no FP32 products on compute capability 7.5 (torch-tensorrt 4643).
                 raise EngineError(
-                    f"The GPU has no room for the engine {info.name}.", "Close other programs on the GPU."
+                    f"This GPU cannot run {info.name}: its memory is full, or it lacks an operator.",
+                    "Close other programs on the GPU, or use --backend inductor.",
                 )
             self._buffers = bind(self._engine, self._context, trt, info, info.device)
             self._staging = torch.empty_like(self._buffers.images, device="cpu").pin_memory()

@@ -187,6 +187,13 @@ def test_plan_that_cannot_be_loaded(trt: Any) -> None:
         TensorRTEngine(b"other", _INFO, trt)
 
 
+def test_gpu_that_cannot_hold_it(trt: Any) -> None:
+    engine = trt.Runtime(None).deserialize_cuda_engine(b"plan")
+    engine.create_execution_context = lambda: None
+    with pytest.raises(EngineError, match="its memory is full, or it lacks an operator"):
+        TensorRTEngine(b"plan", _INFO, trt)
+
+
 def test_run_that_fails(trt: Any, context: Context) -> None:
     context.works = False
     with pytest.raises(EngineError, match="could not run"):

@@ -49,7 +49,7 @@ def test_every_part_is_in_the_report_whatever_fails(gpu_check: ModuleType, plan:
         "fastinst-d1-r50 64x96",
         "no-such-model 64x96",
         "frame to instances",
-        "batch of 4",
+        "risky builds",
     ]
     case = parts["fastinst-d1-r50 64x96"]
     assert "failed" not in case
@@ -72,7 +72,8 @@ def test_every_part_is_in_the_report_whatever_fails(gpu_check: ModuleType, plan:
         assert masks["same_classes"]
         assert masks["least_iou"] >= 0.99
         assert len(masks["timings"]) == 4
-    assert "PyTorch sees none" in parts["batch of 4"]["left_out"]
+    assert "PyTorch sees none" in parts["risky builds"]["fastinst-d1-r50 64x96, batch of 4"]["left_out"]
+    assert "PyTorch sees none" in parts["risky builds"]["fastinst-d1-r50dcn 64x96, batch of 1"]["left_out"]
     goal = report["goals"]["fastinst-d1-r50 64x96"]
     assert goal["engine"] == "eager fp32"
     assert goal["reached"] is True

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.tensorrt_build, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.tensorrt_build, pytest.mark.timeout(1800)]
 
 _HERE = Path(__file__).parent
 _SMALL = (320, 416)  # operators are the same at any size, and the compiler is quicker
@@ -66,13 +66,17 @@ def results(environment: Path, request: pytest.FixtureRequest, tmp_path_factory:
             drivers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables))
     capture = request.config.pluginmanager.get_plugin("capturemanager")
     found: Results = {}
-    for number, driver in enumerate(drivers):
-        lines = driver.communicate()[0].splitlines()
-        assert driver.returncode == 0, (logs / f"{number}.log").read_text()[-3000:]
-        for (model, precision, _), line in zip(_BUILDS[number], lines, strict=True):
-            found[model, precision] = json.loads(line)
-            with capture.global_and_fixture_disabled():
-                print(f"\n{line}", end="", flush=True)
+    try:
+        for number, driver in enumerate(drivers):
+            lines = driver.communicate()[0].splitlines()
+            assert driver.returncode == 0, (logs / f"{number}.log").read_text()[-3000:]
+            for (model, precision, _), line in zip(_BUILDS[number], lines, strict=True):
+                found[model, precision] = json.loads(line)
+                with capture.global_and_fixture_disabled():
+                    print(f"\n{line}", end="", flush=True)
+    finally:
+        for driver in drivers:
+            driver.kill()
     return found
 
 
