@@ -30,4 +30,4 @@ def unknown_note(model: Categories, data: Categories) -> list[str]:
     if not unknown:
         return []
     some = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-    return [f"{len(unknown)} classes of the data that the model does not know are not evaluated: {some}"]
+    return [f"classes of the data that the model does not know are not evaluated, {len(unknown)} in all: {some}"]

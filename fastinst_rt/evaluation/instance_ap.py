@@ -95,7 +95,7 @@ class InstanceAP:
         evaluated = sorted({int(c) for c in self._class_of if c >= 0})
         notes = list(self._notes)
         if self._unlabelled:
-            notes.append(f"{self._unlabelled} predictions of classes that are not labelled in their picture left out")
+            notes.append(f"predictions left out, as their class is not labelled in the picture: {self._unlabelled}")
         return Report(
             task="instance",
             definition="mask AP of COCO, by pycocotools",

@@ -119,7 +119,7 @@ def test_a_prediction_of_an_unlabelled_class_is_left_out() -> None:
     metric.add(street([True, False]), halves([0, 1]))
     report = metric.report()
     assert report.figures["AP"] == pytest.approx(1)
-    assert report.notes == ["1 predictions of classes that are not labelled in their picture left out"]
+    assert report.notes == ["predictions left out, as their class is not labelled in the picture: 1"]
     dog_labels = InstanceLabels(**{**vars(street()), "class_ids": np.array([1])})
     metric.add(dog_labels, halves([1]))
     # one dog to find, found; of the two wrong ones only that of the fully labelled picture counts, at a lower score
@@ -148,7 +148,7 @@ def test_classes_that_the_model_does_not_know_are_not_counted() -> None:
     report = metric.report()
     assert [one.name for one in report.classes] == ["dog"]
     assert math.isnan(report.figures["AP"])
-    assert report.notes == ["1 classes of the data that the model does not know are not evaluated: cat"]
+    assert report.notes == ["classes of the data that the model does not know are not evaluated, 1 in all: cat"]
 
 
 def test_nothing_found_is_zero() -> None:
