@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -13,30 +14,48 @@ from fastinst_rt.bench.gpu import HARMFUL
 from fastinst_rt.bench.report import Check, Report, Row
 
 _FIXED = ("row", "level", "input", "fps", "p50 ms", "p95 ms", "p99 ms", "n")
+_LEFT = ("row", "level", "input")
+_WIDE, _UNBOUNDED = 180, 10_000
+"""Columns where the output is no terminal."""
 _BUSY = 0.05
 """Share of the cores' time taken by others above which a report carries a warning."""
 
 
-def as_rich(report: Report) -> RenderableType:
-    """The report for a terminal: table, checks, notes, machine."""
-    titles = _fact_titles(report.rows)
-    table = Table(title=report.title, title_justify="left", pad_edge=False)
-    for title in (*_FIXED, *titles):
-        table.add_column(
-            title,
-            justify="left" if title in ("row", "level", "input") else "right",
-            no_wrap=title in ("row", "level", "fps"),
-        )
-    for row in report.rows:
-        cells = _cells(row, titles)
-        table.add_row(*(escape(cell) for cell in cells), style="dim" if row.skipped else None)
-    parts: list[RenderableType] = [table]
+def show(report: Report) -> None:
+    """Print a report on stdout; where that is no terminal, wide enough that no cell is cut."""
+    console = _console()
+    console.print(as_rich(report, console.width))
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print a comparison on stdout."""
+    _console().print(comparison_as_rich(comparison))
+
+
+def as_rich(report: Report, width: int) -> RenderableType:
+    """The report for a terminal of a width: table (in two parts where it is too wide), checks, notes, machine."""
+    facts = _fact_titles(report.rows)
+    tables = [_table(report, report.title, _FIXED, facts)]
+    if facts and Console(width=_UNBOUNDED).measure(tables[0]).maximum > width:
+        tables = [_table(report, report.title, _FIXED, []), _table(report, "", ("row", "level"), facts)]
+    parts: list[RenderableType] = [*tables]
     parts += [Text(line, style="dim") for line in _skipped_lines(report.rows)]
     parts += [Text(_check_line(check), style=_check_style(check)) for check in report.checks]
     parts += [Text(note, style="dim") for note in report.notes]
     parts += [Text(line, style="yellow") for line in warnings(report)]
     parts.append(Text(machine_line(report), style="dim"))
     return Group(*parts)
+
+
+def _table(report: Report, title: str, fixed: Sequence[str], facts: Sequence[str]) -> Table:
+    table = Table(title=title or None, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
+    for name in (*fixed, *facts):
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=name != "row", overflow="fold")
+    for row in report.rows:
+        figures = dict(zip((*_FIXED, *facts), _cells(row, facts), strict=True))
+        cells = [escape(figures[name]) for name in (*fixed, *facts)]
+        table.add_row(*cells, style="dim" if row.skipped else None)
+    return table
 
 
 def as_markdown(report: Report) -> str:
@@ -54,7 +73,7 @@ def as_markdown(report: Report) -> str:
 
 def comparison_as_rich(comparison: Comparison) -> RenderableType:
     """A comparison for a terminal."""
-    table = Table(title="b against a", title_justify="left", pad_edge=False)
+    table = Table(title="b against a", title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     for title in ("row", "a p50 ms", "b p50 ms", "change", "interval", "without the machine", "verdict"):
         table.add_column(title, justify="left" if title in ("row", "verdict") else "right")
     for row in comparison.rows:
@@ -104,10 +123,9 @@ def machine_line(report: Report) -> str:
     return " · ".join(parts)
 
 
-def console(width: int = 180) -> Console:
-    """A console on stdout; where it is no terminal, wide enough that no cell is cut."""
+def _console() -> Console:
     plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=width)
+    return plain if plain.is_terminal else Console(highlight=False, width=_WIDE)
 
 
 def _fact_titles(rows: Iterable[Row]) -> list[str]:
@@ -160,8 +178,7 @@ def _check_style(check: Check) -> str:
 
 
 def _markdown_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    left = {"row", "level", "input"}
-    rule = ["---" if title in left else "--:" for title in head]
+    rule = ["---" if title in _LEFT else "--:" for title in head]
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *body)]
 
 

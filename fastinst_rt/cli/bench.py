@@ -8,6 +8,16 @@ import typer
 
 from fastinst_rt.cli import options
 
+_EXAMPLES = """
+[bold]Examples[/]
+
+  fastinst-rt bench --quick
+
+  fastinst-rt bench --suite stages --clip street.mp4 --json before.json
+
+  fastinst-rt bench compare before.json after.json
+"""
+
 
 class SuiteName(StrEnum):
     """The suites, as the command line spells them."""
@@ -22,8 +32,8 @@ class SuiteName(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the application."""
-    group = typer.Typer(help="Measure speed by a stated protocol, and compare runs.", invoke_without_command=True)
-    group.callback()(bench)
+    group = typer.Typer(invoke_without_command=True)
+    group.callback(epilog=_EXAMPLES)(bench)
     group.command("compare")(compare)
     app.add_typer(group, name="bench")
 
@@ -96,7 +106,7 @@ def bench(
         for path in write_plots(report, plot):
             progress.print(f"wrote {path}")
     if not quiet:
-        tables.console().print(tables.as_rich(report))
+        tables.show(report)
 
 
 def compare(
@@ -108,4 +118,4 @@ def compare(
     from fastinst_rt.bench.compare import compare as compare_reports
     from fastinst_rt.bench.report import read_json
 
-    tables.console().print(tables.comparison_as_rich(compare_reports(read_json(a), read_json(b))))
+    tables.show_comparison(compare_reports(read_json(a), read_json(b)))

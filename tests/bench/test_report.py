@@ -1,5 +1,6 @@
 """The JSON keeps everything, and the tables show every row."""
 
+import io
 import json
 from pathlib import Path
 
@@ -52,15 +53,26 @@ def test_an_unwritable_place_is_named(small: Report, tmp_path: Path) -> None:
         write_json(small, tmp_path / "file" / "a.json")
 
 
-def test_the_terminal_shows_every_row_and_why_one_is_missing(small: Report) -> None:
-    console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(tables.as_rich(small))
-    text = console.export_text()
+@pytest.mark.parametrize("width", [80, 100, 180])
+def test_the_terminal_shows_every_row_and_why_one_is_missing(small: Report, width: int) -> None:
+    text = printed(small, width)
+    assert max(len(line) for line in text.splitlines()) <= width
     assert "d1" in text
     assert "29.7 / 30" in text
     assert "city: skipped. The machine has 1 GB" in text
     assert "holds (31 and 24 fps)" in text
-    assert "quick protocol" in text
+    assert "quick protocol" in " ".join(text.split())
+    assert "…" not in text
+
+
+def printed(report: Report, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(tables.as_rich(report, width))
+    return console.file.getvalue()
+
+
+def test_a_table_that_is_too_wide_comes_in_two_parts(small: Report) -> None:
+    assert printed(small, 80).count("level") > printed(small, 180).count("level")
 
 
 def test_markdown_has_one_line_a_row(small: Report) -> None:
