@@ -266,6 +266,8 @@ def _try_lock(lock: FileLock) -> bool:
 
 def _sync(folder: Path) -> None:
     """Everything on the disk before the rename: a power cut must not leave a good name on half a file."""
+    if os.name == "nt":  # no handle of a folder there, and no flush of one that only reads
+        return
     for path in [*folder.iterdir(), folder]:
         handle = os.open(path, os.O_RDONLY)
         try:
