@@ -1,7 +1,8 @@
 """Segmenter: a picture goes in, its instances come out. The object a user holds."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -9,12 +10,14 @@ from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from fastinst_rt.backends.base import Engine, EngineInfo, Mode, Progress, no_progress
 from fastinst_rt.categories import Categories
 from fastinst_rt.errors import UsageError
 from fastinst_rt.postprocess import instances
+from fastinst_rt.postprocess.on_device import DeviceInstances
 from fastinst_rt.preprocess import geometry, resize_exact, resize_fast
 from fastinst_rt.results import Frame, Geometry, Instances, Size, Timings
 
@@ -69,6 +72,7 @@ class Segmenter:
         self._open_engine = open_engine
         self._engines: dict[Size, Engine] = {}
         self._latest: Engine | None = None
+        self._on_device = DeviceInstances()
 
     @classmethod
     def from_pretrained(
@@ -153,7 +157,11 @@ class Segmenter:
             Instances at the picture's own size, with timings of resize, engine, select and enlarge.
         """
         logits, masks, shape, timings = self._run(image)
-        found = instances(
+        if self._exact or not logits.is_cuda:
+            find: Callable[..., Instances] = partial(instances, exact=self._exact)
+        else:
+            find = self._on_device
+        found = find(
             logits,
             masks,
             shape,
@@ -161,7 +169,6 @@ class Segmenter:
             score=self.score,
             max_instances=self.max_instances,
             classes=self._class_ids,
-            exact=self._exact,
         )
         timings = replace(found.timings, resize=timings.resize, engine=timings.engine)
         return replace(found, timings=timings)
@@ -188,6 +195,8 @@ class Segmenter:
         resized = (resize_exact if self._exact else resize_fast)(image, shape.resized)
         resize_done = perf_counter()
         logits, masks = engine(resized[None])
+        if logits.is_cuda:
+            torch.cuda.synchronize(logits.device)  # or the engine's time would be counted as the masks'
         timings = Timings(resize=resize_done - start, engine=perf_counter() - resize_done)
         return logits[0], masks[0], shape, timings
 

@@ -34,7 +34,7 @@ def image(
     exact: Annotated[bool, typer.Option("--exact", help="Published order of operations; slower.")] = False,
     model: options.Model = options.DEFAULT_MODEL,
     weights: options.Weights = None,
-    backend: options.Backend = "auto",
+    backend: options.Backend = "eager",  # an engine for each size of picture takes longer than it saves
     precision: options.Precision = None,
     device: options.Device = "auto",
     score: options.Score = 0.5,
@@ -82,14 +82,15 @@ def image(
         exact=exact,
     ) as segmenter:
         report = annotate_pictures(
-            track(list(zip(sources, targets, strict=True)), "pictures", console=console, disable=quiet),
+            track(list(zip(sources, targets, strict=True)), "pictures", console=console, disable=quiet, transient=True),
             segmenter,
             Overlay(Layers(boxes=boxes)),
             json_lines=json_lines,
             mask_dir=mask_dir,
         )
         engine = segmenter.engine_name
-    console.print(f"{len(report.written)} pictures, {report.instances} instances, engine {engine}")
+    if report.written:
+        console.print(f"{len(report.written)} pictures, {report.instances} instances, engine {engine}")
     if json_summary is not None:
         summary = {
             "pictures": len(report.written),
