@@ -117,7 +117,9 @@ class Segmenter:
         from fastinst_rt.weights.store import weights_sha256
 
         if str(weights) == RANDOM_WEIGHTS:
-            net, digest = create_model(name), None
+            with torch.random.fork_rng():
+                torch.manual_seed(0)  # the same ones every time, so that their engine is built once
+                net, digest = create_model(name), None
         else:
             net, _, path = load_network(name, weights)
             digest = weights_sha256(path)

@@ -9,8 +9,7 @@ import numpy.typing as npt
 from fastinst_rt.errors import EngineError
 
 LEAST_PICTURES = 8
-"""Below this the ranges of activations are guesswork. NNCF's own advice is 300; from some 30 on the parity of
-FastInst does not move."""
+"""Below this the ranges of activations are guesswork; NNCF's own advice is 300."""
 
 
 def quantised(model: Any, pictures: Sequence[npt.NDArray[np.uint8]], batch: int) -> Any:
