@@ -199,7 +199,7 @@ def failures_figure(
     pictures: Sequence[tuple[str, npt.NDArray[np.uint8], Instances, Truth | None]],
     across: int = 4,
 ) -> tuple["Figure", dict[str, Any]]:
-    """A sheet of failures: a panel each, cut around what went wrong.
+    """A sheet of failures: a panel each, cut around what went wrong; every kind begins a row.
 
     Predictions are outlined in their class colour, labels dashed in magenta.
 
@@ -211,12 +211,13 @@ def failures_figure(
     Returns:
         The figure, and kind, severity, picture and text of every failure as arrays.
     """
-    across = max(1, min(across, len(failures)))
-    rows = max(1, -(-len(failures) // across))
-    figure, axes = new_figure(across, rows, 1.0, title="What goes wrong", cell=3.1, lines=3)
+    groups = [[f for f in failures if f.kind == kind] for kind in KINDS]
+    across = max(1, min(across, max(len(group) for group in groups)))
+    lines = [group[i : i + across] for group in groups for i in range(0, len(group), across)]
+    figure, axes = new_figure(across, max(1, len(lines)), 1.0, title="What goes wrong", cell=3.1, lines=3)
     if not failures:
         axes[0, 0].text(0.5, 0.5, "nothing found", ha="center", va="center", transform=axes[0, 0].transAxes)
-    for panel, failure in zip(axes.flat, failures, strict=False):
+    for panel, failure in [(axes[row, i], f) for row, line in enumerate(lines) for i, f in enumerate(line)]:
         name, image, found, truth = pictures[failure.picture]
         show_picture(panel, image)
         on_paper(panel)
