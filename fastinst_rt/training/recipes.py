@@ -53,8 +53,8 @@ class CocoRecipe:
             before = int(rng.choice(self.crop_short_sides))
             sample = resized(sample, short_side_size(sample.size, before, 1 << 30))
             low, high = self.crop_sides
-            crop = (int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1)))
-            sample = random_crop(sample, crop, rng)
+            height, width = (int(rng.integers(min(low, side), min(high, side) + 1)) for side in sample.size)
+            sample = random_crop(sample, (height, width), rng)
         short = int(rng.choice(self.short_sides))
         sample = resized(sample, short_side_size(sample.size, short, self.max_side))
         return _finished(sample, rng, self.colour)

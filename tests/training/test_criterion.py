@@ -1,7 +1,5 @@
 """The objective as a whole: which outputs are judged, in which order, with which points."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor
@@ -46,8 +44,7 @@ def judge(net: FastInst, targets: list[Target], **settings: bool) -> tuple[Losse
 @pytest.fixture
 def deep() -> FastInst:
     torch.manual_seed(1)
-    net = tiny_net(Categories.numbered(4), width=32)
-    return FastInst(replace(net.spec, decoder_layers=3)).train()
+    return tiny_net(Categories.numbered(4), width=32, layers=3)
 
 
 def test_depth_three_with_an_empty_picture(deep: FastInst) -> None:

@@ -34,7 +34,7 @@ def mask_ap(net: FastInst, reader: CocoInstances) -> float:
 @pytest.mark.slow
 def test_eight_pictures_by_heart(tmp_path: Path) -> None:
     annotations = write_coco(tmp_path / "data", 8, SIZE)
-    config = tiny_config(coco_data(annotations), iterations=260)
+    config = tiny_config(coco_data(annotations), iterations=180)
     source = make_source(config.data)
     torch.manual_seed(0)
     net = tiny_net(source.categories)
