@@ -7,10 +7,20 @@ import typer
 
 from fastinst_rt.cli import options
 
+_EXAMPLES = """
+[bold]Examples[/]
+
+  fastinst-rt train coco --annotations instances_train2017.json --images train2017/ -o runs/d1
+
+  fastinst-rt train mine.toml -o runs/mine --resume
+
+  torchrun --nproc-per-node 8 --no-python fastinst-rt train cityscapes --root cityscapes/ -o runs/city
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the application."""
-    app.command("train")(train)
+    app.command("train", epilog=_EXAMPLES)(train)
 
 
 def train(
