@@ -5,6 +5,10 @@ import time
 from fractions import Fraction
 
 
+_PAUSED = 1.0
+"""Seconds late from which on playing was paused: it goes on from here, and does not rush to catch up."""
+
+
 class Pacer:
     """Holds frames back until their time has come, measured from the first one."""
 
@@ -15,11 +19,13 @@ class Pacer:
     def wait(self, seconds: Fraction) -> bool:
         """Waits until the frame of that presentation time is due; False when stopped meanwhile.
 
-        A frame that is late is let through at once and the schedule is kept, so that lateness does not add up.
+        A frame that is late is let through at once and the schedule is kept, so that lateness does not add up; after
+        a pause the schedule begins anew.
         """
-        if self._zero is None:
-            self._zero = time.monotonic() - float(seconds)
-        due = self._zero + float(seconds) - time.monotonic()
+        now = time.monotonic()
+        if self._zero is None or now - (self._zero + float(seconds)) > _PAUSED:
+            self._zero = now - float(seconds)
+        due = self._zero + float(seconds) - now
         return not self._stopped.wait(max(0.0, due))
 
 
