@@ -4,7 +4,6 @@ import threading
 import time
 from fractions import Fraction
 
-
 _PAUSED = 1.0
 """Seconds late from which on playing was paused: it goes on from here, and does not rush to catch up."""
 
