@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from fastinst_rt.postprocess import instances
 from fastinst_rt.postprocess.on_device import DeviceInstances
 from fastinst_rt.preprocess import geometry, resize_exact, resize_fast
 from fastinst_rt.results import Frame, Geometry, Instances, Size, Timings
+
+if TYPE_CHECKING:
+    from fastinst_rt.models.fastinst import FastInst
 
 RANDOM_WEIGHTS = "random"
 """Given as `weights`: no file is read. For measuring speed; the masks mean nothing."""
@@ -112,17 +115,8 @@ class Segmenter:
             EngineError: if no engine can be opened (at the first picture).
         """
         from fastinst_rt.backends.opening import open_engine
-        from fastinst_rt.models.zoo import create_model
-        from fastinst_rt.weights.locate import load_network
-        from fastinst_rt.weights.store import weights_sha256
 
-        if str(weights) == RANDOM_WEIGHTS:
-            with torch.random.fork_rng():
-                torch.manual_seed(0)  # the same ones every time, so that their engine is built once
-                net, digest = create_model(name), None
-        else:
-            net, _, path = load_network(name, weights)
-            digest = weights_sha256(path)
+        net, digest = named_network(name, weights)
 
         def open_for(shape: Geometry, progress: Progress) -> Engine:
             return open_engine(
@@ -260,6 +254,29 @@ class Segmenter:
             self._engines[shape.resized] = self._open_engine(shape, progress)
         self._latest = self._engines[shape.resized]
         return self._latest
+
+
+def named_network(name: str, weights: Path | str | None) -> tuple["FastInst", str | None]:
+    """A named model with its weights, and their sha256; None for random ones.
+
+    Args:
+        name: a name of `list_models()`.
+        weights: as for `Segmenter.from_pretrained`.
+
+    Raises:
+        UsageError: for an unknown model.
+        WeightsError: if the weights are missing, damaged or another model's.
+    """
+    from fastinst_rt.models.zoo import create_model
+    from fastinst_rt.weights.locate import load_network
+    from fastinst_rt.weights.store import weights_sha256
+
+    if str(weights) == RANDOM_WEIGHTS:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # the same ones every time, so that their engine is built once
+            return create_model(name), None
+    net, _, path = load_network(name, weights)
+    return net, weights_sha256(path)
 
 
 def _class_ids(names: Iterable[str], categories: Categories) -> tuple[int, ...]:

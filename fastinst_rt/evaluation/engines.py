@@ -12,11 +12,8 @@ from torch import Tensor
 from fastinst_rt.backends.base import Engine, EngineInfo, Images, Progress
 from fastinst_rt.backends.opening import open_engine
 from fastinst_rt.backends.pictures import fit
-from fastinst_rt.models.zoo import create_model
 from fastinst_rt.results import Geometry, Size
-from fastinst_rt.segmenter import RANDOM_WEIGHTS, EngineSource, Segmenter
-from fastinst_rt.weights.locate import load_network
-from fastinst_rt.weights.store import weights_sha256
+from fastinst_rt.segmenter import EngineSource, Segmenter, named_network
 
 
 class PaddedInput:
@@ -82,11 +79,7 @@ def open_segmenter(
         UsageError: for an unknown model.
         WeightsError: if the weights are missing, damaged or another model's.
     """
-    if str(weights) == RANDOM_WEIGHTS:
-        net, digest = create_model(model), None
-    else:
-        net, _, path = load_network(model, weights)
-        digest = weights_sha256(path)
+    net, digest = named_network(model, weights)
 
     def open_for(shape: Geometry, progress: Progress) -> Engine:
         return open_engine(

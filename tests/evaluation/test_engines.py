@@ -29,7 +29,7 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 def test_padding_with_the_mean_colour_is_padding_with_zeros(weights: Path) -> None:
-    net, _, _ = engines.load_network("fastinst-d1-r50", weights)
+    net, _ = engines.named_network("fastinst-d1-r50", weights)
     image = picture(50, 70)
     zeros, mean = (
         EagerEngine(net, (50, 70)),
