@@ -66,8 +66,8 @@ def make_recipe(config: AugmentationConfig, categories: Categories) -> Recipe:
         return CocoRecipe(config.short_sides, config.max_side, config.crop_short_sides, config.crop, config.colour > 0)
     if config.recipe == "crop":
         return CropRecipe(config.short_sides, config.crop, config.colour > 0)
-    weights = _by_class(config.paste_weights, categories, 0.0) if config.paste else None
-    return JitterRecipe(config.sizes, config.zoom, config.mosaic, config.paste, config.colour, weights)
+    weights = _by_class(config.instance_weights, categories, 0.0) if config.instance_weights else None
+    return JitterRecipe(config.sizes, config.zoom, config.mosaic, config.paste, config.focus, config.colour, weights)
 
 
 def make_net(config: ModelConfig, categories: Categories) -> FastInst:

@@ -63,7 +63,8 @@ class AugmentationConfig:
     Attributes:
         recipe: "coco" (published), "crop" (Cityscapes, published) or "jitter" (strong, for little data).
         colour: share of samples with colour jitter; the published recipes know 0 and 1 only.
-        paste_weights: weight of each class as a source of pasted instances, by name (jitter).
+        instance_weights: weight of each class where an instance is drawn, to be pasted or zoomed on, by name; 0 for
+            classes that are missing (jitter).
     """
 
     recipe: Literal["coco", "crop", "jitter"]
@@ -76,7 +77,8 @@ class AugmentationConfig:
     zoom: tuple[float, float] = (0.8, 1.8)
     mosaic: float = 0.0
     paste: float = 0.0
-    paste_weights: dict[str, float] = field(default_factory=dict)
+    focus: float = 0.0
+    instance_weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Samples made of several pictures: copy-paste and mosaic. Both keep what each picture's labels leave unsaid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from fastinst_rt.training.augment import Size, padded, present, random_crop, resized
+from fastinst_rt.training.augment import Size, cropped, padded, present, random_crop, resized
 from fastinst_rt.training.samples import Sample
 
 
@@ -56,7 +57,40 @@ def mosaic(parts: Sequence[Sample], size: Size, rng: np.random.Generator) -> Sam
 
 
 def fitted(sample: Sample, size: Size, zoom: float, rng: np.random.Generator) -> Sample:
-    """The sample in a frame of `size`: scaled to fit inside it, times `zoom`, cropped at random or padded."""
-    scale = zoom * min(size[0] / sample.size[0], size[1] / sample.size[1])
+    """The sample in a frame of `size`: scaled to its area, times `zoom`, cropped at random and padded.
+
+    By area and not to fit inside: upright pictures would leave half of a lying frame grey.
+    """
+    scale = zoom * math.sqrt(size[0] * size[1] / (sample.size[0] * sample.size[1]))
     scaled = (max(1, int(sample.size[0] * scale + 0.5)), max(1, int(sample.size[1] * scale + 0.5)))
     return present(padded(random_crop(resized(sample, scaled), size, rng), size), min_pixels=8)
+
+
+def focused(sample: Sample, chosen: int, size: Size, share: float, rng: np.random.Generator) -> Sample:
+    """The sample in a frame of `size`, zoomed so that one instance takes `share` of the frame's height or width.
+
+    The instance lies at a random place in the frame; the zoom is at most 6 times that of the fitted picture.
+
+    Args:
+        sample: the whole picture.
+        chosen: index of the instance.
+        size: of the frame.
+        share: of the side that the instance's box fills most; above 1 it is cut.
+        rng: draws the place.
+    """
+    ys, xs = (np.flatnonzero(sample.masks[chosen].any(axis)) for axis in (1, 0))
+    top, left, bottom, right = ys[0], xs[0], ys[-1] + 1, xs[-1] + 1
+    fit = min(size[0] / sample.size[0], size[1] / sample.size[1])
+    scale = min(share * min(size[0] / (bottom - top), size[1] / (right - left)), 6 * fit)
+    window = tuple(max(1, min(int(side / scale + 0.5), full)) for side, full in zip(size, sample.size, strict=True))
+    start = [_place(low, high, side, full, rng) for low, high, side, full in
+             zip((top, left), (bottom, right), window, sample.size, strict=True)]  # fmt: skip
+    part = cropped(sample, start[0], start[1], (window[0], window[1]))
+    scaled = tuple(max(1, min(int(side * scale + 0.5), most)) for side, most in zip(window, size, strict=True))
+    return present(padded(resized(part, (scaled[0], scaled[1])), size), min_pixels=8)
+
+
+def _place(low: int, high: int, side: int, full: int, rng: np.random.Generator) -> int:
+    """Where a window of `side` starts, so that it covers low..high (or lies in it, where that is longer)."""
+    first, last = sorted((high - side, low))
+    return int(np.clip(rng.integers(first, last + 1), 0, full - side))

@@ -8,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastinst_rt.training.augment import Size, coloured, flipped, present, random_crop, resized, short_side_size
-from fastinst_rt.training.mixing import copy_pasted, fitted, mosaic
+from fastinst_rt.training.mixing import copy_pasted, fitted, focused, mosaic
 from fastinst_rt.training.samples import Sample, SampleSource
 
 Draw = np.random.Generator
+
+_SMALLEST_FOCUS = 576
+"""Pixels of the smallest instance to zoom on: below it, an enlargement shows only blur."""
 
 
 class Recipe(Protocol):
@@ -86,19 +89,22 @@ class JitterRecipe:
 
     Attributes:
         sizes: network inputs (height, width); a batch draws one.
-        zoom: least and greatest scale relative to the picture fitted into the frame.
+        zoom: least and greatest scale relative to a picture with the area of the frame.
         mosaic: share of samples made of four pictures.
         paste: share of samples with instances of another picture in front.
+        focus: share of the framed pictures that are zoomed on one of their instances, so that things which the data
+            shows only from afar are also seen from near.
         colour: share of samples with colour jitter.
-        paste_weights: weight of each class as a source of pasted instances; classes that are missing have 0.
+        instance_weights: weight of each class where an instance is drawn, to be pasted or zoomed on.
     """
 
     sizes: Sequence[Size] = ((320, 416), (416, 320), (352, 352))
     zoom: tuple[float, float] = (0.8, 1.8)
     mosaic: float = 0.2
     paste: float = 0.3
+    focus: float = 0.0
     colour: float = 0.5
-    paste_weights: npt.NDArray[np.float64] | None = None
+    instance_weights: npt.NDArray[np.float64] | None = None
 
     def __call__(self, source: SampleSource, index: int, rng: Draw, batch_rng: Draw) -> Sample:
         size = self.sizes[int(batch_rng.integers(len(self.sizes)))]
@@ -107,21 +113,27 @@ class JitterRecipe:
             sample = mosaic([source[index], *others], size, rng)
         else:
             sample = self._framed(source[index], size, rng)
-        if self.paste_weights is not None and rng.random() < self.paste:
+        if self.instance_weights is not None and rng.random() < self.paste:
             sample = self._with_pasted(sample, source, rng)
         return _finished(sample, rng, rng.random() < self.colour)
 
     def _framed(self, sample: Sample, size: Size, rng: Draw) -> Sample:
+        if self.instance_weights is not None and rng.random() < self.focus:
+            areas = np.count_nonzero(sample.masks, axis=(1, 2))
+            weight = self.instance_weights[sample.class_ids] * (areas >= _SMALLEST_FOCUS)
+            if weight.any():
+                chosen = int(rng.choice(len(weight), p=weight / weight.sum()))
+                return focused(sample, chosen, size, float(rng.uniform(0.25, 1.1)), rng)
         low, high = np.log(self.zoom)
         return fitted(sample, size, float(np.exp(rng.uniform(low, high))), rng)
 
     def _with_pasted(self, sample: Sample, source: SampleSource, rng: Draw) -> Sample:
-        assert self.paste_weights is not None
+        assert self.instance_weights is not None
         for _ in range(3):  # most pictures hold one of the wanted classes; three tries are enough
             donor = source[int(rng.integers(len(source)))]
             donor = self._framed(flipped(donor) if rng.random() < 0.5 else donor, sample.size, rng)
             areas = np.count_nonzero(donor.masks, axis=(1, 2))
-            weight = self.paste_weights[donor.class_ids] * (areas >= 64)
+            weight = self.instance_weights[donor.class_ids] * (areas >= 64)
             if weight.any():
                 count = min(int(rng.integers(1, 4)), int(np.count_nonzero(weight)))
                 chosen = rng.choice(len(weight), count, replace=False, p=weight / weight.sum())

@@ -1,6 +1,7 @@
 """Samples: what labels say and leave unsaid; augmentation; the order of pictures."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from fastinst_rt.evaluation.datasets.coco import CocoInstances
 from fastinst_rt.training.augment import coloured, cropped, flipped, padded, resized, short_side_size
 from fastinst_rt.training.loader import Order, Slots, collate
-from fastinst_rt.training.mixing import copy_pasted, mosaic
+from fastinst_rt.training.mixing import copy_pasted, focused, mosaic
 from fastinst_rt.training.recipes import CocoRecipe, CropRecipe, JitterRecipe
 from fastinst_rt.training.samples import CocoSource, Sample
 from tests.training.scenes import draw_scene, write_coco
@@ -120,12 +121,26 @@ def test_mosaic_keeps_what_each_part_leaves_unsaid() -> None:
     assert mixed.labelled.shape[0] > int(mixed.regions.max())
 
 
+@pytest.mark.parametrize("share", [0.3, 0.9, 1.1])
+@pytest.mark.parametrize("size", [(64, 96), (96, 64), (300, 40)])
+def test_focus_shows_the_chosen_instance_at_its_share_of_the_frame(share: float, size: tuple[int, int]) -> None:
+    whole = scene(3)
+    chosen = int(np.argmax(np.count_nonzero(whole.masks, axis=(1, 2))))
+    alone = replace(whole, masks=whole.masks[chosen : chosen + 1], class_ids=whole.class_ids[chosen : chosen + 1])
+    for seed in range(5):
+        near = focused(alone, 0, size, share, np.random.default_rng(seed))
+        assert near.image.shape[:2] == near.regions.shape == near.masks.shape[1:] == size
+        assert near.class_ids.tolist() == alone.class_ids.tolist()
+        taken = max(near.masks[0].any(1).mean(), near.masks[0].any(0).mean())
+        assert taken == pytest.approx(min(share, 1.0), abs=0.1)
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
         CocoRecipe((96, 128), 200, (80, 100), (64, 90), True),
         CropRecipe((96, 128), (64, 96)),
-        JitterRecipe(((64, 96), (96, 64)), mosaic=0.5, paste=0.5, paste_weights=np.ones(3)),
+        JitterRecipe(((64, 96), (96, 64)), mosaic=0.5, paste=0.5, focus=0.5, instance_weights=np.ones(3)),
     ],
 )
 def test_recipes_are_functions_of_their_seed(recipe, source: CocoSource) -> None:  # type: ignore[no-untyped-def]
