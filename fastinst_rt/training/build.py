@@ -84,12 +84,7 @@ def make_net(config: ModelConfig, categories: Categories) -> FastInst:
         raise UsageError(f"The section [model.options] does not fit: {error}.", "See create_model.") from error
     net.spec = replace(net.spec, categories=categories)  # names for what `num_classes` only counts
     if config.backbone is not None:
-        from fastinst_rt.models.efficientnet_lite import load_imagenet_backbone
-        from fastinst_rt.models.resnet import ResNet
-        from fastinst_rt.weights.backbone import load_resnet_backbone
-
-        load = load_resnet_backbone if isinstance(net.backbone, ResNet) else load_imagenet_backbone
-        load(net, config.backbone)
+        _load_backbone(net, config.backbone)
     if config.weights is not None:
         from fastinst_rt.weights.locate import load_any
 
