@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,19 @@ def shared_data() -> Path:
 def oracle() -> Path:
     """Reference outputs of the published model, copied into tests/data."""
     return Path(__file__).parent / "data" / "oracle"
+
+
+@pytest.fixture(scope="module")
+def narrow_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a narrow, quick `fastinst-d1-r50`; the file describes the network."""
+    import torch
+
+    from fastinst_rt.models.fastinst import FastInst
+    from fastinst_rt.models.zoo import get_spec
+    from fastinst_rt.weights.store import save_weights
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "narrow.safetensors"
+    spec = replace(get_spec("fastinst-d1-r50"), width=32, feedforward=32, num_queries=10, short_side=64, max_side=96)
+    save_weights(FastInst(spec).eval(), path, {"provenance": "made up"})
+    return path

@@ -60,27 +60,17 @@ def image(
     from rich.console import Console
     from rich.progress import track
 
+    from fastinst_rt.cli.segmenting import open_segmenter
     from fastinst_rt.errors import SourceOpenError
     from fastinst_rt.pictures import write_bytes
     from fastinst_rt.render import Layers, Overlay
-    from fastinst_rt.segmenter import Segmenter
     from fastinst_rt.video.stills import annotate_pictures
 
     console = Console(stderr=True, quiet=quiet)
-    with Segmenter.from_pretrained(
-        model,
-        weights=weights,
-        backend=backend,
-        precision=precision,
-        device=device,
-        score=score,
-        classes=options.split(classes),
-        max_instances=max_instances,
-        short_side=short_side,
-        max_side=max_side,
-        engine_dir=engine_dir,
-        exact=exact,
-    ) as segmenter:
+    with open_segmenter(
+        console, model, weights, backend, precision, device, score, classes, max_instances, short_side, max_side,
+        engine_dir, live=True, exact=exact,
+    ) as segmenter:  # fmt: skip
         report = annotate_pictures(
             track(list(zip(sources, targets, strict=True)), "pictures", console=console, disable=quiet, transient=True),
             segmenter,

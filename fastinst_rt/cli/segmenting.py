@@ -25,6 +25,7 @@ def open_segmenter(
     max_side: int | None,
     engine_dir: Path | None,
     live: bool,
+    exact: bool = False,
 ) -> "Segmenter":
     """The segmenter that the shared options describe; loading it takes a moment, so the user is told."""
     with console.status(f"loading {model} ..."):
@@ -42,5 +43,6 @@ def open_segmenter(
             short_side=short_side,
             max_side=max_side,
             engine_dir=engine_dir,
+            exact=exact,
             mode="latency" if live else "throughput",
         )

@@ -1,7 +1,6 @@
 """What the figures share: pictures in padded input coordinates, outlines, colours, and writing PNG, SVG and .npz."""
 
-import os
-import tempfile
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fastinst_rt.errors import OutputError, UsageError
+from fastinst_rt.errors import UsageError
 from fastinst_rt.explain.observation import Observation
+from fastinst_rt.pictures import make_folder, write_bytes
 from fastinst_rt.render.palette import PALETTE
 from fastinst_rt.results import Geometry
 
@@ -164,28 +164,16 @@ def save(figure: "Figure", path: Path, arrays: Mapping[str, Any]) -> list[Path]:
     Raises:
         OutputError: if one cannot be written; each file is whole or absent.
     """
+    make_folder(path.parent)
     written = []
     for suffix in (".png", ".svg", ".npz"):
+        content = io.BytesIO()
+        if suffix == ".npz":
+            np.savez_compressed(content, **arrays)
+        else:
+            figure.savefig(content, format=suffix[1:], dpi=150, bbox_inches="tight", pad_inches=0.08)
         target = path.with_name(path.name + suffix)
-        part: Path | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{path.name}", suffix=suffix, delete=False
-            ) as file:
-                part = Path(file.name)
-                if suffix == ".npz":
-                    np.savez_compressed(file, **arrays)
-                else:
-                    figure.savefig(file, format=suffix[1:], dpi=150, bbox_inches="tight", pad_inches=0.08)
-            part.chmod(0o644)
-            part.replace(target)
-        except OSError as error:
-            if part is not None:
-                part.unlink(missing_ok=True)
-            raise OutputError(
-                f"{target} cannot be written ({os.strerror(error.errno or 0)}).", "Give another folder with -o."
-            ) from error
+        write_bytes(target, content.getvalue())
         written.append(target)
     return written
 

@@ -1,28 +1,14 @@
 """`fastinst-rt eval`: the report a user sees, the JSON, and the exit codes."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 from fastinst_rt.cli import app
-from fastinst_rt.models.fastinst import FastInst
-from fastinst_rt.models.zoo import get_spec
-from fastinst_rt.weights.store import save_weights
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "narrow.safetensors"
-    spec = replace(get_spec("fastinst-d1-r50"), width=32, feedforward=32, num_queries=10, short_side=64, max_side=96)
-    save_weights(FastInst(spec).eval(), path, {"provenance": "made up"})
-    return path
 
 
 @pytest.fixture
@@ -51,9 +37,9 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize("path", ["exact", "fast"])
-def test_instances(labels: Path, weights: Path, tmp_path: Path, path: str) -> None:
+def test_instances(labels: Path, narrow_weights: Path, tmp_path: Path, path: str) -> None:
     out = tmp_path / "ap.json"
-    result = run("--weights", weights, "--data", labels, "--images", tmp_path, f"--{path}", "--json", out)
+    result = run("--weights", narrow_weights, "--data", labels, "--images", tmp_path, f"--{path}", "--json", out)
     assert result.exit_code == 0, result.output
     assert "cat" in result.stdout
     assert f"engine eager fp32 on cpu, {path} masks" in result.stderr
@@ -62,7 +48,7 @@ def test_instances(labels: Path, weights: Path, tmp_path: Path, path: str) -> No
     assert content["settings"]["masks"] == path
     [cat] = content["classes"]
     assert (cat["name"], cat["count"], cat["AP"]) == ("cat", 1, content["figures"]["AP"])
-    quiet = run("--weights", weights, "--data", labels, "--images", tmp_path, "--limit", 1, "--quiet")
+    quiet = run("--weights", narrow_weights, "--data", labels, "--images", tmp_path, "--limit", 1, "--quiet")
     assert quiet.stderr == ""
     assert "first 1 of 2 pictures" in quiet.stdout
 
@@ -76,8 +62,8 @@ def test_instances(labels: Path, weights: Path, tmp_path: Path, path: str) -> No
         (("--data", "x.json", "--task", "nonsense"), 2, "nonsense"),
     ],
 )
-def test_mistakes_are_sentences(weights: Path, arguments: tuple[str, ...], code: int, text: str) -> None:
-    result = run("--weights", weights, *arguments)
+def test_mistakes_are_sentences(narrow_weights: Path, arguments: tuple[str, ...], code: int, text: str) -> None:
+    result = run("--weights", narrow_weights, *arguments)
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert "Traceback" not in result.output
