@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fastinst_rt.models.attention import AttentionBlock, FeedForward, may_attend, may_attend_by_masks
 from fastinst_rt.models.layers import MLP
+from fastinst_rt.models.positions import Offsets, RelativeMasks
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Scene:
             from.
         pixel_positions: one tensor [1,N,C] a level.
         sizes: (h, w) a level, N = h*w.
+        offsets: how far the pixels of level 0 lie from the place of each query; None where masks do not look at that.
     """
 
     query_positions: Tensor
     auxiliary: int
     pixel_positions: tuple[Tensor, ...]
     sizes: tuple[tuple[int, int], ...]
+    offsets: Offsets | None = None
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,34 @@ class PredictionHead(nn.Module):
         width: channels C.
         num_classes: K.
         linear_classes: a single linear class layer in place of the MLP.
+        relative_masks: masks also depend on where a pixel lies relative to the query's place.
     """
 
-    def __init__(self, width: int, num_classes: int, *, linear_classes: bool = False) -> None:
+    def __init__(
+        self, width: int, num_classes: int, *, linear_classes: bool = False, relative_masks: bool = False
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.classes = MLP(width, num_classes + 1) if linear_classes else MLP(width, width, width, num_classes + 1)
         self.masks = MLP(width, width, width, width)
         self.pixels = nn.Linear(width, width)
+        self.relative = RelativeMasks(width) if relative_masks else None
 
     def class_logits(self, queries: Tensor) -> Tensor:
         """[B,Q,C] -> [B,Q,K+1]."""
         out: Tensor = self.classes(self.norm(queries))
         return out
 
-    def mask_logits(self, queries: Tensor, pixels: Tensor) -> Tensor:
+    def mask_logits(self, queries: Tensor, pixels: Tensor, offsets: Offsets | None = None) -> Tensor:
         """[B,Q,C], [B,N,C] -> [B,Q,N]."""
-        embedding = self.masks(self.norm(queries))
+        normed = self.norm(queries)
+        embedding = self.masks(normed)
         constant = (embedding @ self.pixels.bias).unsqueeze(-1)
         out: Tensor = (embedding @ self.pixels.weight) @ pixels.transpose(1, 2) + constant
-        return out
+        if self.relative is None or offsets is None:
+            return out
+        window: Tensor = self.relative(normed, offsets)
+        return out + window.flatten(2)
 
 
 class Decoder(nn.Module):
@@ -97,7 +108,8 @@ class Decoder(nn.Module):
     def mask_logits(self, depth: int, state: State, scene: Scene) -> Tensor:
         """Mask logits [B,Q,h,w] of the head at `depth`."""
         objects = state.queries[:, : state.queries.shape[1] - scene.auxiliary]
-        return self.head(depth).mask_logits(objects, state.pixels[0]).view(*objects.shape[:2], *scene.sizes[0])
+        logits = self.head(depth).mask_logits(objects, state.pixels[0], scene.offsets)
+        return logits.view(*objects.shape[:2], *scene.sizes[0])
 
     def class_logits(self, depth: int, state: State, scene: Scene) -> Tensor:
         """Class logits [B,Q,K+1] of the head at `depth`."""
@@ -150,6 +162,7 @@ class DualPathDecoder(Decoder):
         num_layers: D.
         pixel_feedforward: hidden width of the pixel path's feed-forward; None for `feedforward`.
         linear_first_classes: see `PredictionHead`; for the head before the first layer.
+        relative_masks: see `PredictionHead`.
     """
 
     def __init__(
@@ -162,12 +175,18 @@ class DualPathDecoder(Decoder):
         *,
         pixel_feedforward: int | None = None,
         linear_first_classes: bool = False,
+        relative_masks: bool = False,
     ) -> None:
         super().__init__()
         pixel_hidden = pixel_feedforward or feedforward
         self.layers = nn.ModuleList(DualPathLayer(width, heads, feedforward, pixel_hidden) for _ in range(num_layers))
         self.heads = nn.ModuleList(
-            PredictionHead(width, num_classes, linear_classes=linear_first_classes and depth == 0)
+            PredictionHead(
+                width,
+                num_classes,
+                linear_classes=linear_first_classes and depth == 0,
+                relative_masks=relative_masks,
+            )
             for depth in range(num_layers + 1)
         )
 

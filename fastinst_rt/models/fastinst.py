@@ -10,7 +10,7 @@ from fastinst_rt.models.efficientnet_lite import EfficientNetLite
 from fastinst_rt.models.layers import Normalization
 from fastinst_rt.models.mask2former_light import SequentialDecoder
 from fastinst_rt.models.pixel_decoder import PPMFPN, LightPPMFPN
-from fastinst_rt.models.positions import LearnablePositions, SinePositions
+from fastinst_rt.models.positions import LearnablePositions, SinePositions, offsets_from
 from fastinst_rt.models.queries import ActivationGuidedQueries, LearnableQueries, Queries
 from fastinst_rt.models.resnet import ResNet
 from fastinst_rt.models.resnet_d import ResNetDeformable
@@ -164,11 +164,16 @@ class FastInst(nn.Module):
             auxiliary = more_features.shape[1]
             features = torch.cat((features, more_features), 1)
             positions = torch.cat((positions, more_positions), 1)
+        sizes = tuple((level.shape[-2], level.shape[-1]) for level in levels)
+        offsets = None
+        if self.spec.relative_masks and queries.proposal_indices is not None:
+            offsets = offsets_from(queries.proposal_indices, (e4.shape[-2], e4.shape[-1]), sizes[0], e3.dtype)
         scene = Scene(
             query_positions=positions,
             auxiliary=auxiliary,
             pixel_positions=tuple(tokens(self.positions(level)) for level in levels),
-            sizes=tuple((level.shape[-2], level.shape[-1]) for level in levels),
+            sizes=sizes,
+            offsets=offsets,
         )
         return queries, State(features, tuple(tokens(level) for level in levels)), scene
 
@@ -196,4 +201,5 @@ def _decoder(spec: ModelSpec) -> Decoder:
         spec.decoder_layers,
         pixel_feedforward=spec.pixel_feedforward,
         linear_first_classes=not spec.activation_guided_queries,
+        relative_masks=spec.relative_masks and spec.activation_guided_queries,
     )

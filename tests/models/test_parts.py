@@ -1,6 +1,6 @@
 """The parts by themselves, against definitions written out in the plainest way."""
 
-from math import cos, pi, sin
+from math import cos, exp, pi, sin, tanh
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from fastinst_rt.models.attention import Attention, may_attend, may_attend_by_ma
 from fastinst_rt.models.decoder import PredictionHead
 from fastinst_rt.models.deform_conv import DeformConv2d
 from fastinst_rt.models.layers import AtLeastFloat32, FrozenBatchNorm2d
-from fastinst_rt.models.positions import SinePositions
+from fastinst_rt.models.positions import RelativeMasks, SinePositions, offsets_from
 from fastinst_rt.models.queries import ActivationGuidedQueries, proposal_ranks
 
 
@@ -148,6 +148,30 @@ def test_sine_positions_follow_the_formula() -> None:
                 angle = relative / 10000 ** (2 * pair / 8)
                 assert float(embedding[0, 8 * axis + 2 * pair, y, x]) == pytest.approx(sin(angle), abs=1e-9)
                 assert float(embedding[0, 8 * axis + 2 * pair + 1, y, x]) == pytest.approx(cos(angle), abs=1e-9)
+
+
+@torch.inference_mode()
+def test_a_window_depends_on_the_distance_from_the_querys_place() -> None:
+    module = RelativeMasks(4).double()
+    queries = torch.randn(1, 2, 4, generator=generator()).double()
+    indices = torch.tensor([[0, 5]])  # on a map of 2 x 3: (0, 0) and (1, 2)
+    offsets = offsets_from(indices, (2, 3), (4, 6), torch.float64)
+    assert not module(queries, offsets).any()
+    nn.init.normal_(module.weights.weight, generator=generator())
+    window = module(queries, offsets)
+    assert window.shape == (1, 2, 4, 6)
+    reaches = (2.0, 4.0, 8.0, 16.0)
+    for query, (row, column) in enumerate(((0.5, 0.5), (2.5, 4.5))):
+        weights = module.weights(queries)[0, query].tolist()
+        for y, x in ((0, 0), (1, 4), (3, 5)):
+            down, right = y - row, x - column
+            expected = 0.0
+            for weight, distance in zip((weights[:6], weights[6:12]), (down, right), strict=True):
+                functions = [exp(-((distance / r) ** 2) / 2) for r in reaches] + [tanh(distance / r) for r in (8, 16)]
+                expected += sum(w * f for w, f in zip(weight, functions, strict=True))
+            for weight, reach in zip(weights[12:], reaches, strict=True):
+                expected += weight * exp(-(down**2 + right**2) / reach**2 / 2)
+            assert float(window[0, query, y, x]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_float32_islands_widen_but_never_narrow() -> None:
