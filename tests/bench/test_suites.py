@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from fastinst_rt.backends.base import Engine
 from fastinst_rt.bench.flops import multiply_adds, parameters
 from fastinst_rt.bench.paper import paper_tables
 from fastinst_rt.bench.plots import write_plots
@@ -150,6 +151,23 @@ def test_every_backend_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = by_id(run_suite("backends", settings(model="fastinst-d1-r50", device="cpu")))
     assert rows["eager fp32/engine/latency"].facts["gate"] == "passed"
     assert rows["eager fp32/engine/latency"].facts["x eager"] == 1.0
+
+
+@pytest.mark.parametrize("frame", [(272, 640), (720, 1280), (480, 640), (640, 427)])
+def test_a_suites_segmenter_feeds_its_engine_the_shape_it_was_opened_for(frame: tuple[int, int]) -> None:
+    net, weights, sha256 = common.network(MODEL, None)
+    for sides in ((320, 448), (576, 777)):
+        shape = common.shape_for(net, settings(short_side=sides[0], max_side=sides[1]), frame)
+        engine = common.engine_for(net, sha256, shape, settings())
+        given: list[tuple[int, ...]] = []
+
+        def noting(images: object, engine: Engine = engine, given: list[tuple[int, ...]] = given) -> object:
+            given.append(tuple(images.shape[-3:-1]))  # type: ignore[attr-defined]
+            return engine(images)  # type: ignore[arg-type]
+
+        noting.info = engine.info  # type: ignore[attr-defined]
+        common.segmenter_on(noting, net, weights, shape, 0.5)(np.zeros((*frame, 3), np.uint8))  # type: ignore[arg-type]
+        assert given == [shape.resized]
 
 
 def test_multiply_adds_are_counted_once() -> None:

@@ -149,11 +149,14 @@ def segmenter_on(
         exact: the published order of operations.
     """
     random = weights == RANDOM
+    short_side, max_side = min(shape.resized), max(shape.resized)
+    if geometry(shape.frame, short_side, max_side).resized != shape.resized:
+        short_side = max_side  # the long side decided; from the rounded short one it would come out a pixel shorter
     return Segmenter(
         lambda _shape, _progress: engine,
         net.spec.categories,
-        short_side=min(shape.resized),
-        max_side=max(shape.resized),
+        short_side=short_side,
+        max_side=max_side,
         score=0.0 if random else score,
         max_instances=KEPT if random else 100,
         exact=exact,
