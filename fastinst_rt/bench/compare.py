@@ -1,6 +1,8 @@
 """Compare two runs of a suite: a difference is claimed only where there is one to see.
 
-For each row that both runs measured, three things must hold before a difference is named:
+For each row that both runs measured, four things must hold before a difference is named:
+0. both runs have blocks enough: even if every block of one were quicker than every block of the other, that would
+   have to be rarer by chance than a false difference may be (five blocks each do for up to six rows, eight for 300);
 1. the bootstrap interval of the change excludes zero (corrected for the number of rows, so that forty rows do not give
    two false differences by chance);
 2. so does the interval of the change after both runs are divided by their yardstick, block by block: what the machine
@@ -10,6 +12,7 @@ For each row that both runs measured, three things must hold before a difference
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import comb
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +43,7 @@ class RowComparison:
         raw: change of the median as measured; None where a run lacks the row.
         machine_removed: the same with the yardstick divided out; None without a yardstick.
         p50: median seconds in a and in b.
+        decidable: whether the blocks are enough to name any difference.
     """
 
     id: str
@@ -48,6 +52,7 @@ class RowComparison:
     raw: Change | None = None
     machine_removed: Change | None = None
     p50: tuple[float, float] | None = None
+    decidable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +110,25 @@ def _compare_row(
     relative = None
     if yard_a is not None and yard_b is not None:
         relative = change(_relative(a.measurement, yard_a), _relative(b.measurement, yard_b), confidence)
+    decidable = _rarest(a.measurement, b.measurement) <= 1 - confidence
     return RowComparison(
         id=a.subject.id,
         label=a.subject.label,
-        verdict=_verdict(raw, relative),
+        verdict=_verdict(raw, relative) if decidable else "no difference",
         raw=raw,
         machine_removed=relative,
         p50=(a.summary.p50, b.summary.p50),
+        decidable=decidable,
     )
+
+
+def _rarest(a: Measurement, b: Measurement) -> float:
+    """Chance that all blocks of one of two equal runs are quicker than all of the other.
+
+    The bootstrap does not know it: from five blocks it draws intervals that are too narrow.
+    """
+    first, second = (len(np.unique(run.blocks)) for run in (a, b))
+    return 2 / comb(first + second, first)
 
 
 def _verdict(raw: Change, relative: Change | None) -> Verdict:

@@ -56,6 +56,6 @@ QUICK = Protocol(
     warm_up=0.3,
     warm_up_limit=2.0,
     settled=0.05,
-    blocks=5,
+    blocks=8,
 )
 """For a first look, and for two CPU cores: minutes instead of an hour, wider intervals."""

@@ -88,6 +88,10 @@ def comparison_as_rich(comparison: Comparison) -> RenderableType:
     parts += [
         Text(f"not the same: {name}: {a} / {b}", style="yellow") for name, (a, b) in comparison.differences.items()
     ]
+    undecidable = [row.label for row in comparison.rows if not row.decidable]
+    if undecidable:
+        text = "Too few samples to name a difference among so many rows (measure without --quick): "
+        parts.append(Text(text + ", ".join(undecidable), style="yellow"))
     parts.append(Text("no difference" if comparison.same else "the runs differ", style="bold"))
     return Group(*parts)
 

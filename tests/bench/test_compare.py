@@ -1,13 +1,17 @@
 """A difference is found where there is one, and only there."""
 
+import io
 import time
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from fastinst_rt.bench.compare import compare
 from fastinst_rt.bench.measure import Variant, measure
 from fastinst_rt.bench.protocol import Protocol
 from fastinst_rt.bench.report import Report, Row, Subject
+from fastinst_rt.bench.tables import comparison_as_rich
 from fastinst_rt.bench.timers import HostTimer
 
 from .builders import measurement, report, row, skipped
@@ -48,6 +52,24 @@ def test_a_difference_below_the_resolution_is_never_claimed() -> None:
         report(row("a", t, seed=s), yardstick=measurement(0.01, s, noise=1e-4)) for t, s in ((0.05, 1), (0.0503, 2))
     ]
     assert compare(*quiet).same
+
+
+def test_too_few_blocks_name_no_difference_and_say_so() -> None:
+    def run(seed: int, seconds: float, rows: int) -> Report:
+        made = [
+            replace(row(f"row {i}", seconds), measurement=measurement(seconds, 100 * seed + i, blocks=5))
+            for i in range(rows)
+        ]
+        return report(*made, yardstick=measurement(0.01, seed=seed))
+
+    few = compare(run(1, 0.05, 3), run(2, 0.06, 3))
+    assert all(r.decidable and r.verdict == "slower" for r in few.rows)
+    many = compare(run(1, 0.05, 20), run(2, 0.06, 20))
+    assert many.same
+    assert not any(r.decidable for r in many.rows)
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(comparison_as_rich(many))
+    assert "Too few samples" in console.export_text()
 
 
 def test_rows_of_one_run_only_are_said_to_be_so() -> None:
