@@ -1,13 +1,13 @@
 """Compare two runs of a suite: a difference is claimed only where there is one to see.
 
 For each row that both runs measured, four things must hold before a difference is named:
-0. both runs have blocks enough: even if every block of one were quicker than every block of the other, that would
+1. both runs have blocks enough: even if every block of one were quicker than every block of the other, that would
    have to be rarer by chance than a false difference may be (five blocks each do for up to six rows, eight for 300);
-1. the bootstrap interval of the change excludes zero (corrected for the number of rows, so that forty rows do not give
+2. the bootstrap interval of the change excludes zero (corrected for the number of rows, so that forty rows do not give
    two false differences by chance);
-2. so does the interval of the change after both runs are divided by their yardstick, block by block: what the machine
+3. so does the interval of the change after both runs are divided by their yardstick, block by block: what the machine
    itself got slower or quicker by is not the engine's doing;
-3. the change is larger than the resolution of one per cent.
+4. the change is larger than the resolution of one per cent.
 """
 
 from collections.abc import Mapping

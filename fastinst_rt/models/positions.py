@@ -53,14 +53,14 @@ class SinePositions(nn.Module):
         return torch.stack((angle.sin(), angle.cos()), 1).flatten(0, 1)
 
 
-_REACHES = (2.0, 4.0, 8.0, 16.0)
-"""Widths of the bells around a query's place, in pixels of E3 (times 8 in pixels of the input)."""
+_BELLS, _SLOPES = (2.0, 4.0, 8.0, 16.0), (8.0, 16.0)
+"""Reaches of the functions of the distance from a query's place, in pixels of E3 (times 8 in pixels of the input)."""
 
 
 class Offsets(NamedTuple):
     """Functions of how far pixels lie from the query's place, one axis at a time.
 
-    For each reach r a bell exp(-(d/r)^2 / 2), then for the two greatest reaches a slope tanh(d/r): values in -1..1.
+    First the bells exp(-(d/r)^2 / 2), then the slopes tanh(d/r), one for each of their reaches r: values in -1..1.
 
     Attributes:
         vertical: [B,Q,6,h].
@@ -89,8 +89,8 @@ def offsets_from(indices: Tensor, proposals: tuple[int, int], size: tuple[int, i
         cells = table.flatten().expand(len(indices), -1).gather(1, indices)
         places = (cells + 0.5) * (large / small) - 0.5
         distance = torch.arange(large, device=device, dtype=torch.float32) - places.unsqueeze(-1)
-        bells = [torch.exp(-0.5 * (distance / reach).square()) for reach in _REACHES]
-        slopes = [torch.tanh(distance / reach) for reach in _REACHES[-2:]]
+        bells = [torch.exp(-0.5 * (distance / reach).square()) for reach in _BELLS]
+        slopes = [torch.tanh(distance / reach) for reach in _SLOPES]
         axes.append(torch.stack([*bells, *slopes], 2).to(dtype))
     return Offsets(axes[0], axes[1])
 
@@ -110,8 +110,8 @@ class RelativeMasks(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.bells = len(_REACHES)
-        self.functions = self.bells + 2
+        self.bells = len(_BELLS)
+        self.functions = self.bells + len(_SLOPES)
         self.weights = nn.Linear(width, 2 * self.functions + self.bells)
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastinst_rt.postprocess.enlarge import box, trim
 from fastinst_rt.training.augment import Size, cropped, padded, present, random_crop, resized
 from fastinst_rt.training.samples import Sample
 
@@ -78,8 +79,7 @@ def focused(sample: Sample, chosen: int, size: Size, share: float, rng: np.rando
         share: of the side that the instance's box fills most; above 1 it is cut.
         rng: draws the place.
     """
-    ys, xs = (np.flatnonzero(sample.masks[chosen].any(axis)) for axis in (1, 0))
-    top, left, bottom, right = ys[0], xs[0], ys[-1] + 1, xs[-1] + 1
+    left, top, right, bottom = box(trim(sample.masks[chosen]))
     fit = min(size[0] / sample.size[0], size[1] / sample.size[1])
     scale = min(share * min(size[0] / (bottom - top), size[1] / (right - left)), 6 * fit)
     window = tuple(max(1, min(int(side / scale + 0.5), full)) for side, full in zip(size, sample.size, strict=True))

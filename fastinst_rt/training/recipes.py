@@ -13,8 +13,8 @@ from fastinst_rt.training.samples import Sample, SampleSource
 
 Draw = np.random.Generator
 
-_SMALLEST_FOCUS = 576
-"""Pixels of the smallest instance to zoom on: below it, an enlargement shows only blur."""
+_SMALLEST_FOCUS, _SMALLEST_PASTE = 576, 64
+"""Pixels of the smallest instance to zoom on (below it, an enlargement shows only blur), and to paste."""
 
 
 class Recipe(Protocol):
@@ -119,26 +119,30 @@ class JitterRecipe:
 
     def _framed(self, sample: Sample, size: Size, rng: Draw) -> Sample:
         if self.instance_weights is not None and rng.random() < self.focus:
-            areas = np.count_nonzero(sample.masks, axis=(1, 2))
-            weight = self.instance_weights[sample.class_ids] * (areas >= _SMALLEST_FOCUS)
-            if weight.any():
-                chosen = int(rng.choice(len(weight), p=weight / weight.sum()))
+            chances = self._chances(sample, _SMALLEST_FOCUS)
+            if chances is not None:
+                chosen = int(rng.choice(len(chances), p=chances))
                 return focused(sample, chosen, size, float(rng.uniform(0.25, 1.1)), rng)
         low, high = np.log(self.zoom)
         return fitted(sample, size, float(np.exp(rng.uniform(low, high))), rng)
 
     def _with_pasted(self, sample: Sample, source: SampleSource, rng: Draw) -> Sample:
-        assert self.instance_weights is not None
         for _ in range(3):  # most pictures hold one of the wanted classes; three tries are enough
             donor = source[int(rng.integers(len(source)))]
             donor = self._framed(flipped(donor) if rng.random() < 0.5 else donor, sample.size, rng)
-            areas = np.count_nonzero(donor.masks, axis=(1, 2))
-            weight = self.instance_weights[donor.class_ids] * (areas >= 64)
-            if weight.any():
-                count = min(int(rng.integers(1, 4)), int(np.count_nonzero(weight)))
-                chosen = rng.choice(len(weight), count, replace=False, p=weight / weight.sum())
+            chances = self._chances(donor, _SMALLEST_PASTE)
+            if chances is not None:
+                count = min(int(rng.integers(1, 4)), int(np.count_nonzero(chances)))
+                chosen = rng.choice(len(chances), count, replace=False, p=chances)
                 return copy_pasted(sample, donor, [int(i) for i in chosen])
         return sample
+
+    def _chances(self, sample: Sample, least_pixels: int) -> npt.NDArray[np.float64] | None:
+        """How likely each instance is drawn, float [N] that sum to 1; None where none may be."""
+        assert self.instance_weights is not None
+        areas = np.count_nonzero(sample.masks, axis=(1, 2))
+        weights = self.instance_weights[sample.class_ids] * (areas >= least_pixels)
+        return weights / weights.sum() if weights.any() else None
 
 
 def _finished(sample: Sample, rng: Draw, colour: bool) -> Sample:

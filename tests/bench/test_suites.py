@@ -153,11 +153,12 @@ def test_every_backend_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["eager fp32/engine/latency"].facts["x eager"] == 1.0
 
 
-@pytest.mark.parametrize("frame", [(272, 640), (720, 1280), (480, 640), (640, 427)])
+@pytest.mark.parametrize("frame", [(272, 640), (720, 1280), (480, 640), (640, 427), (850, 1280)])
 def test_a_suites_segmenter_feeds_its_engine_the_shape_it_was_opened_for(frame: tuple[int, int]) -> None:
     net, weights, sha256 = common.network(MODEL, None)
     for sides in ((320, 448), (576, 777)):
-        shape = common.shape_for(net, settings(short_side=sides[0], max_side=sides[1]), frame)
+        wanted = settings(short_side=sides[0], max_side=sides[1])
+        shape = common.shape_for(net.spec, wanted, frame)
         engine = common.engine_for(net, sha256, shape, settings())
         given: list[tuple[int, ...]] = []
 
@@ -166,7 +167,7 @@ def test_a_suites_segmenter_feeds_its_engine_the_shape_it_was_opened_for(frame: 
             return engine(images)  # type: ignore[arg-type]
 
         noting.info = engine.info  # type: ignore[attr-defined]
-        common.segmenter_on(noting, net, weights, shape, 0.5)(np.zeros((*frame, 3), np.uint8))  # type: ignore[arg-type]
+        common.segmenter_on(noting, net, weights, wanted)(np.zeros((*frame, 3), np.uint8))  # type: ignore[arg-type]
         assert given == [shape.resized]
 
 

@@ -36,7 +36,7 @@ _PARITY_PICTURES = 4
 def run(settings: Settings) -> Report:
     """Measure the suite."""
     net, weights, sha256 = network(settings.model, settings.weights)
-    shape = shape_for(net, settings, FRAME)
+    shape = shape_for(net.spec, settings, FRAME)
     device = resolve_device(settings.device)
     clip = default_clip(settings.clip)
     images = fit(pictures(clip, FRAME, _PARITY_PICTURES), shape.resized)

@@ -34,7 +34,7 @@ FRAME = (1080, 1920)
 def run(settings: Settings) -> Report:
     """Measure the suite."""
     net, weights, sha256 = network(settings.model, settings.weights)
-    shape = shape_for(net, settings, FRAME)
+    shape = shape_for(net.spec, settings, FRAME)
     measured = Run(
         "baseline", f"The published way and ours, 1080p frame to instances: {starred(net.spec.name, weights)}", settings
     )
@@ -43,7 +43,7 @@ def run(settings: Settings) -> Report:
     (picture,) = pictures(clip, FRAME, 1)
 
     def add(key: str, label: str, engine: Engine, model: FastInst, exact: bool) -> None:
-        segmenter = segmenter_on(engine, model, weights, shape, settings.score, exact)
+        segmenter = segmenter_on(engine, model, weights, settings, exact)
         last: list[Any] = [None]
         call = remember(lambda: segmenter(picture), last)
         subject = subject_of(engine, shape, weights, id=f"{key}/model/latency", label=label, level="model")

@@ -23,6 +23,7 @@ from fastinst_rt.bench.yardstick import NAME as YARDSTICK
 from fastinst_rt.bench.yardstick import yardstick
 from fastinst_rt.errors import FastInstError, WeightsError
 from fastinst_rt.models.fastinst import FastInst
+from fastinst_rt.models.spec import ModelSpec
 from fastinst_rt.models.zoo import create_model
 from fastinst_rt.preprocess import geometry
 from fastinst_rt.results import Geometry, Size
@@ -138,34 +139,35 @@ def engine_for(net: FastInst, weights_sha256: str | None, shape: Geometry, setti
     )
 
 
-def segmenter_on(
-    engine: Engine, net: FastInst, weights: str, shape: Geometry, score: float, exact: bool = False
-) -> Segmenter:
-    """A segmenter over an engine that is open already, for pictures of that one shape.
+def segmenter_on(engine: Engine, net: FastInst, weights: str, settings: Settings, exact: bool = False) -> Segmenter:
+    """A segmenter over an engine that is open already, for pictures of the shape that it was opened for.
 
     Args:
         weights: as `network` returns it; on random ones the best `KEPT` instances are kept whatever their score.
-        score: threshold, with real weights.
+        settings: the sides that the engine's shape came from, and the threshold with real weights.
         exact: the published order of operations.
     """
     random = weights == RANDOM
-    short_side, max_side = min(shape.resized), max(shape.resized)
-    if geometry(shape.frame, short_side, max_side).resized != shape.resized:
-        short_side = max_side  # the long side decided; from the rounded short one it would come out a pixel shorter
+    short_side, max_side = input_sides(net.spec, settings)
     return Segmenter(
         lambda _shape, _progress: engine,
         net.spec.categories,
         short_side=short_side,
         max_side=max_side,
-        score=0.0 if random else score,
+        score=0.0 if random else settings.score,
         max_instances=KEPT if random else 100,
         exact=exact,
     )
 
 
-def shape_for(net: FastInst, settings: Settings, frame: Size) -> Geometry:
+def input_sides(spec: ModelSpec, settings: Settings) -> tuple[int, int]:
+    """Short and longest side of the network's input: the settings', otherwise the model's own."""
+    return settings.short_side or spec.short_side, settings.max_side or spec.max_side
+
+
+def shape_for(spec: ModelSpec, settings: Settings, frame: Size) -> Geometry:
     """How a frame of (height, width) becomes the network's input."""
-    return geometry(frame, settings.short_side or net.spec.short_side, settings.max_side or net.spec.max_side)
+    return geometry(frame, *input_sides(spec, settings))
 
 
 def paper_settings(settings: Settings) -> Settings:

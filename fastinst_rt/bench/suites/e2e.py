@@ -48,9 +48,9 @@ def run(settings: Settings) -> Report:
     with tempfile.TemporaryDirectory(prefix="fastinst-bench-") as folder:
         path = clip or write_clip(Path(folder) / "drawn.mp4", pictures(None, _DRAWN_SIZE, 50))
         size = _size(path)
-        shape = shape_for(net, settings, size)
+        shape = shape_for(net.spec, settings, size)
         engine = engine_for(net, sha256, shape, settings)
-        segmenter = segmenter_on(engine, net, weights, shape, settings.score)
+        segmenter = segmenter_on(engine, net, weights, settings)
         frames = _affordable(path, segmenter, settings)
         label = f"{clip.name if clip else 'drawn clip'} {size[1]}x{size[0]}"
         subjects = {

@@ -1,6 +1,7 @@
 """Suite `paper`: the published models at the paper's shapes, beside AP, GFLOPs, parameters and V100 speed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastinst_rt.backends.hardware import resolve_device
@@ -19,14 +20,15 @@ from fastinst_rt.bench.suites.common import (
     paper_settings,
     remember,
     segmenter_on,
+    shape_for,
     starred,
     subject_of,
 )
 from fastinst_rt.bench.timers import device_timer, host_timer
 from fastinst_rt.models.fastinst import FastInst
 from fastinst_rt.models.zoo import create_model, get_spec
-from fastinst_rt.preprocess import geometry, resize_fast
-from fastinst_rt.results import Geometry
+from fastinst_rt.preprocess import resize_fast
+from fastinst_rt.results import Geometry, Size
 
 _CITYSCAPES = (1024, 2048)
 _CITYSCAPES_CLASSES = 8
@@ -45,12 +47,10 @@ def run(settings: Settings) -> Report:
     device = resolve_device(settings.device)
     measured = Run("paper", "The paper's models on this machine", settings)
     for published in _published():
-        spec = get_spec(published["model"])
-        shape = geometry(COCO_FRAME, settings.short_side or spec.short_side, settings.max_side or spec.max_side)
-        _add(measured, settings, published, shape, "")
+        _add(measured, settings, published, COCO_FRAME, "")
+    whole = replace(settings, short_side=min(_CITYSCAPES), max_side=max(_CITYSCAPES))
     for row in paper_tables()["table_IV"]["rows"]:
-        shape = Geometry(_CITYSCAPES, _CITYSCAPES, _CITYSCAPES)
-        _add(measured, settings, row, shape, " Cityscapes", num_classes=_CITYSCAPES_CLASSES)
+        _add(measured, whole, row, _CITYSCAPES, " Cityscapes", num_classes=_CITYSCAPES_CLASSES)
     measured.measure(device)
     for found in measured.rows():
         paper_fps = found.facts.get("V100 fps")
@@ -65,11 +65,10 @@ def _published() -> list[Mapping[str, Any]]:
     return [*tables["published_models"], {"model": _BASELINE, "gflops": None, **tables["table_I"]["columns"][0]}]
 
 
-def _add(
-    run: Run, settings: Settings, published: Mapping[str, Any], shape: Geometry, where: str, **switches: Any
-) -> None:
-    """The rows of one model at one shape: levels engine and model."""
+def _add(run: Run, settings: Settings, published: Mapping[str, Any], frame: Size, where: str, **switches: Any) -> None:
+    """The rows of one model at one size of frame: levels engine and model."""
     name = published["model"]
+    shape = shape_for(get_spec(name), settings, frame)
     key = f"{name}{where.lower().replace(' ', '@')}"
     facts = {
         "AP val": published["ap_val"],
@@ -120,7 +119,7 @@ def _add_levels(
     if settings.quick and engine.info.device == "cpu" and shape.resized == _CITYSCAPES:
         run.skip(whole, "The quick protocol has no time for it on a CPU.", **facts)
         return
-    segmenter = segmenter_on(engine, net, weights[0], shape, settings.score)
+    segmenter = segmenter_on(engine, net, weights[0], settings)
     last: list[Any] = [None]
     call = remember(lambda: segmenter(frame), last)
     run.add(

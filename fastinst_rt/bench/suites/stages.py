@@ -79,10 +79,10 @@ def run(settings: Settings) -> Report:
     with tempfile.TemporaryDirectory(prefix="fastinst-bench-") as folder:
         for name, size in SIZES.items():
             settings.say(f"preparing {name}")
-            shape = shape_for(net, settings, size)
+            shape = shape_for(net.spec, settings, size)
             engine = engine_for(net, sha256, shape, settings)
             device = engine.info.device
-            segmenter = segmenter_on(engine, net, weights, shape, settings.score)
+            segmenter = segmenter_on(engine, net, weights, settings)
             images = pictures(clip, size, _CLIP_FRAMES)
             last: list[Any] = [None]
             timers[name] = PartsTimer(last)
