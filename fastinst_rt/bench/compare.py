@@ -1,13 +1,20 @@
 """Compare two runs of a suite: a difference is claimed only where there is one to see.
 
+What is compared is each row's quiet time: of every block the 5th percentile, of these the 10th. On a shared
+machine a median says how busy the neighbours were. On two cores of a cloud machine OpenVINO's median moved by 12 %
+between two equal runs and its quiet time by 1.7 %, because the runs met a slow spell (1.5 times slower, for half a
+minute) for one and for five of their ten blocks.
+
 For each row that both runs measured, four things must hold before a difference is named:
 1. both runs have blocks enough: even if every block of one were quicker than every block of the other, that would
    have to be rarer by chance than a false difference may be (five blocks each do for up to six rows, eight for 300);
 2. the bootstrap interval of the change excludes zero (corrected for the number of rows, so that forty rows do not give
    two false differences by chance);
-3. so does the interval of the change after both runs are divided by their yardstick, block by block: what the machine
-   itself got slower or quicker by is not the engine's doing;
-4. the change is larger than the resolution of one per cent.
+3. so does the interval after the change of the yardstick's quiet time is divided out: what the machine itself got
+   slower or quicker by is not the engine's doing;
+4. both changes are larger than the resolution of one per cent, and larger than the row's own unsteadiness: how far
+   the median block of either run lies above its best one. The bootstrap takes blocks for independent, but moods of a
+   machine last longer than a run, and what blocks of one run differ by, two runs may differ by.
 """
 
 from collections.abc import Mapping
@@ -16,15 +23,16 @@ from math import comb
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from fastinst_rt.bench.measure import Measurement
 from fastinst_rt.bench.report import Report, Row
-from fastinst_rt.bench.statistics import Change, block_medians, change
-from fastinst_rt.bench.timers import Seconds
+from fastinst_rt.bench.statistics import Change, change
 
 RESOLUTION = 0.01
 """Smallest relative change that is ever claimed: two identical runs on a quiet machine differ by up to this."""
+
+_QUIET = 10
+"""Percentile of the blocks' floors that stands for the run."""
 
 _ERROR_RATE = 0.05
 """Chance of at least one false difference in a whole comparison."""
@@ -40,9 +48,10 @@ class RowComparison:
         id: the subject's id.
         label: for people.
         verdict: of b against a.
-        raw: change of the median as measured; None where a run lacks the row.
+        raw: change of the quiet time as measured; None where a run lacks the row.
         machine_removed: the same with the yardstick divided out; None without a yardstick.
-        p50: median seconds in a and in b.
+        quiet: seconds a call in a and in b when nothing disturbs it.
+        unsteady: the least change that can be told from the row's own unsteadiness.
         decidable: whether the blocks are enough to name any difference.
     """
 
@@ -51,7 +60,8 @@ class RowComparison:
     verdict: Verdict
     raw: Change | None = None
     machine_removed: Change | None = None
-    p50: tuple[float, float] | None = None
+    quiet: tuple[float, float] | None = None
+    unsteady: float = 0.0
     decidable: bool = True
 
 
@@ -80,14 +90,14 @@ def compare(a: Report, b: Report) -> Comparison:
     rows_a, rows_b = _measured(a), _measured(b)
     shared = [key for key in rows_a if key in rows_b]
     confidence = 1 - _ERROR_RATE / max(1, len(shared))
+    machine = _change(a.yardstick, b.yardstick) if a.yardstick and b.yardstick else None
     compared = [
-        _compare_row(row, rows_b[key], a.yardstick, b.yardstick, confidence)
+        _compare_row(row, rows_b[key], machine, confidence)
         if key in rows_b
         else RowComparison(key, row.subject.label, "only in a")
         for key, row in rows_a.items()
     ]
     compared += [RowComparison(key, row.subject.label, "only in b") for key, row in rows_b.items() if key not in rows_a]
-    machine = change(_pair(a.yardstick), _pair(b.yardstick)) if a.yardstick and b.yardstick else None
     return Comparison(tuple(compared), machine, _differences(a, b))
 
 
@@ -95,31 +105,39 @@ def _measured(report: Report) -> dict[str, Row]:
     return {row.subject.id: row for row in report.rows if row.measurement is not None}
 
 
-def _pair(measurement: Measurement) -> tuple[Seconds, npt.NDArray[np.int64]]:
-    return measurement.samples, measurement.blocks
-
-
-def _compare_row(
-    a: Row, b: Row, yard_a: Measurement | None, yard_b: Measurement | None, confidence: float
-) -> RowComparison:
+def _compare_row(a: Row, b: Row, machine: Change | None, confidence: float) -> RowComparison:
     assert a.measurement is not None
     assert b.measurement is not None
-    assert a.summary is not None
-    assert b.summary is not None
-    raw = change(_pair(a.measurement), _pair(b.measurement), confidence)
+    raw = _change(a.measurement, b.measurement, confidence)
     relative = None
-    if yard_a is not None and yard_b is not None:
-        relative = change(_relative(a.measurement, yard_a), _relative(b.measurement, yard_b), confidence)
+    if machine is not None:
+        relative = Change(*((1 + part) / (1 + machine.value) - 1 for part in (raw.value, raw.low, raw.high)))
+    unsteady = max(RESOLUTION, _unsteadiness(a.measurement), _unsteadiness(b.measurement))
     decidable = _rarest(a.measurement, b.measurement) <= 1 - confidence
     return RowComparison(
         id=a.subject.id,
         label=a.subject.label,
-        verdict=_verdict(raw, relative) if decidable else "no difference",
+        verdict=_verdict(raw, relative, unsteady) if decidable else "no difference",
         raw=raw,
         machine_removed=relative,
-        p50=(a.summary.p50, b.summary.p50),
+        quiet=(_quiet_time(a.measurement), _quiet_time(b.measurement)),
+        unsteady=unsteady,
         decidable=decidable,
     )
+
+
+def _quiet_time(measurement: Measurement) -> float:
+    return float(np.percentile(measurement.floors, _QUIET))
+
+
+def _change(a: Measurement, b: Measurement, confidence: float = 0.99) -> Change:
+    return change(a.floors, b.floors, confidence, _QUIET)
+
+
+def _unsteadiness(measurement: Measurement) -> float:
+    """How far the median block lies above the best one, relative."""
+    floors = measurement.floors
+    return float(np.median(floors) / floors.min()) - 1
 
 
 def _rarest(a: Measurement, b: Measurement) -> float:
@@ -131,23 +149,13 @@ def _rarest(a: Measurement, b: Measurement) -> float:
     return 2 / comb(first + second, first)
 
 
-def _verdict(raw: Change, relative: Change | None) -> Verdict:
+def _verdict(raw: Change, relative: Change | None, unsteady: float) -> Verdict:
     seen = [raw] if relative is None else [raw, relative]
-    if all(c.low > 0 and c.value > RESOLUTION for c in seen):
+    if all(c.low > 0 and c.value > unsteady for c in seen):
         return "slower"
-    if all(c.high < 0 and c.value < -RESOLUTION for c in seen):
+    if all(c.high < 0 and c.value < -unsteady for c in seen):
         return "faster"
     return "no difference"
-
-
-def _relative(measurement: Measurement, yardstick: Measurement) -> tuple[Seconds, npt.NDArray[np.int64]]:
-    """The samples in units of the yardstick: each block divided by the yardstick's median of that round."""
-    rounds = np.unique(yardstick.blocks)
-    medians = block_medians(yardstick.samples, yardstick.blocks)
-    overall = float(np.median(medians))
-    unit = {int(r): float(m) for r, m in zip(rounds, medians, strict=True)}
-    divisors = np.array([unit.get(int(block), overall) for block in measurement.blocks])
-    return measurement.samples / divisors, measurement.blocks
 
 
 def _differences(a: Report, b: Report) -> dict[str, tuple[Any, Any]]:

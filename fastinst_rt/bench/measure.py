@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastinst_rt.bench.protocol import Protocol
+from fastinst_rt.bench.statistics import block_floors, block_medians
 from fastinst_rt.bench.timers import Call, Seconds, Timer
 
 Say = Callable[[str], None]
@@ -72,6 +73,16 @@ class Measurement:
     samples: Seconds
     blocks: npt.NDArray[np.int64]
     warm_up: WarmUp
+
+    @property
+    def medians(self) -> Seconds:
+        """float64 [B]: the median of each block."""
+        return block_medians(self.samples, self.blocks)
+
+    @property
+    def floors(self) -> Seconds:
+        """float64 [B]: the quiet end of each block, see `block_floors`."""
+        return block_floors(self.samples, self.blocks)
 
 
 def warm_up(variant: Variant, protocol: Protocol) -> tuple[WarmUp, float]:

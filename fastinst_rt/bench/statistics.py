@@ -52,7 +52,7 @@ def summarise(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Summary:
     """
     if not len(samples):
         raise ValueError("no samples to summarise")
-    low, high = np.percentile(resampled_medians(samples, blocks), [2.5, 97.5])
+    low, high = np.percentile(resampled(block_medians(samples, blocks), 50), [2.5, 97.5])
     minimum, p50, p90, p95, p99, maximum = np.percentile(samples, [0, 50, 90, 95, 99, 100])
     return Summary(
         count=len(samples),
@@ -71,22 +71,39 @@ def summarise(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Summary:
 
 def block_medians(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
     """The median of each block, in the order of the blocks."""
-    return np.array([np.median(samples[blocks == block]) for block in np.unique(blocks)])
+    return _of_blocks(samples, blocks, 50)
 
 
-def resampled_medians(samples: Seconds, blocks: npt.NDArray[np.int64], seed: int = 0) -> Seconds:
-    """Medians that other runs of the same length might have given: float64 [5000], by drawing whole blocks again."""
-    medians = block_medians(samples, blocks)
-    drawn = np.random.default_rng(seed).integers(0, len(medians), (_DRAWS, len(medians)))
-    return np.asarray(np.median(medians[drawn], axis=1), dtype=np.float64)
+def block_floors(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
+    """The 5th percentile of each block, in the order of the blocks: what a call takes when nothing disturbs it."""
+    return _of_blocks(samples, blocks, 5)
+
+
+def _of_blocks(samples: Seconds, blocks: npt.NDArray[np.int64], percent: float) -> Seconds:
+    return np.array([np.percentile(samples[blocks == block], percent) for block in np.unique(blocks)])
+
+
+def resampled(values: Seconds, percent: float, seed: int = 0) -> Seconds:
+    """A percentile of the blocks' values, as other runs of the same length might have given it.
+
+    Args:
+        values: float64 [B], one value a block.
+        percent: 50 for the median block.
+        seed: of the draws.
+
+    Returns:
+        float64 [5000], each from B blocks drawn again.
+    """
+    drawn = np.random.default_rng(seed).integers(0, len(values), (_DRAWS, len(values)))
+    return np.asarray(np.percentile(values[drawn], percent, axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Relative change of a median from run a to run b: +0.1 is 10 % more time.
+    """Relative change from run a to run b: +0.1 is 10 % more time.
 
     Attributes:
-        value: the change of the medians.
+        value: the change.
         low, high: its bootstrap interval.
     """
 
@@ -100,19 +117,15 @@ class Change:
         return self.low > 0 or self.high < 0
 
 
-def change(
-    a: tuple[Seconds, npt.NDArray[np.int64]],
-    b: tuple[Seconds, npt.NDArray[np.int64]],
-    confidence: float = 0.99,
-) -> Change:
-    """Relative change of the median block from a to b.
+def change(a: Seconds, b: Seconds, confidence: float = 0.99, percent: float = 50) -> Change:
+    """Relative change of a percentile of the blocks from a to b.
 
     Args:
-        a, b: samples [N] and their blocks [N].
+        a, b: one value a block.
         confidence: of the interval.
+        percent: 50 compares the median blocks.
     """
-    before, after = (float(np.median(block_medians(*run))) for run in (a, b))
-    ratios = resampled_medians(*b, seed=1) / resampled_medians(*a, seed=0) - 1
+    ratios = resampled(b, percent, seed=1) / resampled(a, percent, seed=0) - 1
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
-    return Change(after / before - 1, float(low), float(high))
+    return Change(float(np.percentile(b, percent) / np.percentile(a, percent)) - 1, float(low), float(high))

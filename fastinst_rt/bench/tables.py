@@ -74,7 +74,8 @@ def as_markdown(report: Report) -> str:
 def comparison_as_rich(comparison: Comparison) -> RenderableType:
     """A comparison for a terminal."""
     table = Table(title="b against a", title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
-    for title in ("row", "a p50 ms", "b p50 ms", "change", "interval", "without the machine", "verdict"):
+    titles = ("row", "a quiet ms", "b quiet ms", "change", "interval", "without the machine", "must exceed", "verdict")
+    for title in titles:
         table.add_column(title, justify="left" if title in ("row", "verdict") else "right")
     for row in comparison.rows:
         style = {"slower": "red", "faster": "green"}.get(row.verdict)
@@ -187,9 +188,10 @@ def _markdown_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[
 
 
 def _comparison_cells(row: RowComparison) -> list[str]:
-    if row.raw is None or row.p50 is None:
-        return [row.label, "", "", "", "", "", row.verdict]
+    if row.raw is None or row.quiet is None:
+        return [row.label, "", "", "", "", "", "", row.verdict]
     removed = "" if row.machine_removed is None else f"{row.machine_removed.value:+.1%}"
     verdict = row.verdict if row.verdict == "no difference" else f"{row.verdict} by {abs(row.raw.value):.1%}"
     interval = f"{row.raw.low:+.1%} to {row.raw.high:+.1%}"
-    return [row.label, *(number(v * 1e3) for v in row.p50), f"{row.raw.value:+.1%}", interval, removed, verdict]
+    quiet = [number(seconds * 1e3) for seconds in row.quiet]
+    return [row.label, *quiet, f"{row.raw.value:+.1%}", interval, removed, f"{row.unsteady:.1%}", verdict]

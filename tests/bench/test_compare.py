@@ -2,13 +2,15 @@
 
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from fastinst_rt.bench.compare import compare
-from fastinst_rt.bench.measure import Variant, measure
+from fastinst_rt.bench.measure import Measurement, Variant, measure
 from fastinst_rt.bench.protocol import Protocol
 from fastinst_rt.bench.report import Report, Row, Subject
 from fastinst_rt.bench.tables import comparison_as_rich
@@ -52,6 +54,42 @@ def test_a_difference_below_the_resolution_is_never_claimed() -> None:
         report(row("a", t, seed=s), yardstick=measurement(0.01, s, noise=1e-4)) for t, s in ((0.05, 1), (0.0503, 2))
     ]
     assert compare(*quiet).same
+
+
+def spells(seconds: float, slow: Sequence[int], seed: int) -> Measurement:
+    """Ten blocks of which some fell into a slow spell, as on a shared machine: half as slow again."""
+    calm = measurement(seconds, seed)
+    return replace(calm, samples=np.where(np.isin(calm.blocks, slow), calm.samples * 1.5, calm.samples))
+
+
+def disturbed(seconds: float, slow: Sequence[int], seed: int) -> Report:
+    """A run whose yardstick does not see its slow spells."""
+    subject = Subject(id="engine", label="engine", level="engine")
+    return report(Row(subject, spells(seconds, slow, seed)), yardstick=measurement(0.01, seed + 1))
+
+
+def test_slow_spells_of_one_run_are_no_difference() -> None:
+    for seed in range(5):
+        assert compare(disturbed(0.015, [9], seed), disturbed(0.015, [4, 6, 7, 8, 9], seed + 100)).same
+
+
+def test_ten_per_cent_are_found_in_spite_of_slow_spells() -> None:
+    for seed in range(5):
+        found = compare(disturbed(0.015, [6, 7, 8, 9], seed), disturbed(0.0165, [8, 9], seed + 100))
+        assert found.rows[0].verdict == "slower"
+        assert found.rows[0].raw is not None
+        assert found.rows[0].raw.value == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_row_whose_own_blocks_differ_by_more_has_no_difference() -> None:
+    steps = [1.0, 1.2] * 5
+    a, b = (
+        report(Row(Subject(id="a", label="a", level="engine"), replace(m, samples=m.samples * np.repeat(steps, 5))))
+        for m in (measurement(0.030, 1, noise=1e-3), measurement(0.0325, 2, noise=1e-3))
+    )
+    found = compare(a, b).rows[0]
+    assert found.verdict == "no difference"
+    assert found.unsteady == pytest.approx(0.1, abs=0.02)  # the median lies between the two states
 
 
 def test_too_few_blocks_name_no_difference_and_say_so() -> None:

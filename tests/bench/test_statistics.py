@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastinst_rt.bench.statistics import block_medians, change, resampled_medians, summarise
+from fastinst_rt.bench.statistics import block_floors, block_medians, change, resampled, summarise
 
 
 def run(
@@ -14,6 +14,10 @@ def run(
     level = median * (1 + drift * random.standard_normal(blocks))
     samples = level.repeat(each) * (1 + 0.005 * random.standard_normal(blocks * each))
     return samples, np.arange(blocks).repeat(each)
+
+
+def medians(seed: int, median: float) -> np.ndarray:
+    return block_medians(*run(seed, median))
 
 
 def test_summary_keeps_every_sample() -> None:
@@ -41,22 +45,30 @@ def test_no_sample_is_none() -> None:
 def test_blocks_are_the_unit_of_chance() -> None:
     samples, blocks = run(0, 1.0)
     assert len(block_medians(samples, blocks)) == 10
-    of_blocks = resampled_medians(samples, blocks).std()
-    of_samples = resampled_medians(samples, np.arange(len(samples))).std()
+    of_blocks = resampled(block_medians(samples, blocks), 50).std()
+    of_samples = resampled(samples, 50).std()
     assert of_blocks > 1.5 * of_samples  # samples of one block are alike: drawing them singly would claim too much
 
 
 def test_a_slowdown_of_ten_per_cent_is_seen() -> None:
-    found = change(run(1, 0.050), run(2, 0.055))
+    found = change(medians(1, 0.050), medians(2, 0.055))
     assert found.value == pytest.approx(0.10, abs=0.02)
     assert found.excludes_zero
 
 
 def test_equal_runs_seldom_differ() -> None:
-    false = sum(change(run(2 * i, 1.0), run(2 * i + 1, 1.0)).excludes_zero for i in range(60))
+    false = sum(change(medians(2 * i, 1.0), medians(2 * i + 1, 1.0)).excludes_zero for i in range(60))
     assert false <= 4  # 99 % intervals of ten blocks; the bootstrap of so few blocks is a little narrow
 
 
 def test_the_interval_holds_the_change() -> None:
-    held = sum((c := change(run(2 * i, 1.0), run(2 * i + 1, 1.05))).low <= 0.05 <= c.high for i in range(60))
+    held = sum((c := change(medians(2 * i, 1.0), medians(2 * i + 1, 1.05))).low <= 0.05 <= c.high for i in range(60))
     assert held >= 54
+
+
+def test_floors_do_not_see_what_disturbs_most_of_the_samples() -> None:
+    samples = np.full((4, 20), 0.010)
+    samples[:, 2:] *= np.random.default_rng(0).uniform(1.2, 3, (4, 18))
+    samples[3] *= 1.5
+    floors = block_floors(samples.ravel(), np.arange(4).repeat(20))
+    assert floors == pytest.approx([0.010, 0.010, 0.010, 0.015])

@@ -16,7 +16,7 @@ from fastinst_rt.bench.measure import Measurement, Variant
 from fastinst_rt.bench.paper import paper_tables
 from fastinst_rt.bench.pictures import scene
 from fastinst_rt.bench.report import Check, Report, Subject
-from fastinst_rt.bench.statistics import Change, change
+from fastinst_rt.bench.statistics import change
 from fastinst_rt.bench.suites.common import (
     COCO_FRAME,
     Run,
@@ -151,11 +151,6 @@ def _add(run: Run, settings: Settings, column: Column) -> None:
     run.attempt(plain, make, **facts)
 
 
-def _change(a: Measurement, b: Measurement) -> Change:
-    """Relative change of time from a to b."""
-    return change((a.samples, a.blocks), (b.samples, b.blocks))
-
-
 def _orders(table: Sequence[Column], samples: Mapping[str, Measurement]) -> list[Check]:
     """For each table: do pairs that the paper tells apart come in the same order here?"""
     checks = []
@@ -166,7 +161,7 @@ def _orders(table: Sequence[Column], samples: Mapping[str, Measurement]) -> list
             paper = a.fps_v100 / b.fps_v100 - 1  # time of b against a
             if abs(paper) < _PAPER_DIFFERS:
                 continue
-            seen = _change(samples[a.key], samples[b.key])
+            seen = change(samples[a.key].medians, samples[b.key].medians)
             if not seen.excludes_zero:
                 open_ += 1
             elif (seen.value > 0) == (paper > 0):
@@ -187,7 +182,7 @@ def _statements(samples: Mapping[str, Measurement]) -> list[Check]:
     checks = []
     for off, on in (("I/none", "I/B"), ("I/A", "I/AB")):
         if off in samples and on in samples:
-            cost = _change(samples[off], samples[on])
+            cost = change(samples[off].medians, samples[on].medians)
             checks.append(
                 Check(
                     f"Without IA-guided queries it is not slower than with them ({off[2:]} and {on[2:]})",
@@ -196,7 +191,7 @@ def _statements(samples: Mapping[str, Measurement]) -> list[Check]:
                 )
             )
     if "I/none" in samples and "I/A" in samples:
-        gain = _change(samples["I/A"], samples["I/none"])
+        gain = change(samples["I/A"].medians, samples["I/none"].medians)
         checks.append(
             Check(
                 "Nine layers of the baseline are slower than three dual-path layers",

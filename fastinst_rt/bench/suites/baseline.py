@@ -71,7 +71,7 @@ def run(settings: Settings) -> Report:
     for key in ("ours-eager", "ours"):
         if f"{key}/model/latency" in found:
             other = found[f"{key}/model/latency"]
-            gain = change((other.samples, other.blocks), (published.samples, published.blocks))
+            gain = change(other.medians, published.medians)
             measured.fact(f"{key}/model/latency", "times quicker", 1 + gain.value)
             text = f"{1 + gain.value:.2f} times, interval {1 + gain.low:.2f} to {1 + gain.high:.2f}"
             checks.append(
