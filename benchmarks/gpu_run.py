@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fastinst_rt.backends.base import Engine
 from fastinst_rt.backends.opening import network_sha256, open_engine
 from fastinst_rt.bench.measure import Measurement
@@ -17,7 +15,7 @@ from fastinst_rt.bench.protocol import Protocol
 from fastinst_rt.bench.statistics import summarise
 from fastinst_rt.errors import WeightsError
 from fastinst_rt.models.fastinst import FastInst
-from fastinst_rt.models.zoo import create_model
+from fastinst_rt.models.zoo import random_model
 from fastinst_rt.preprocess import padded_size
 from fastinst_rt.results import Size
 from fastinst_rt.weights.locate import load_network
@@ -125,12 +123,11 @@ class Check:
     def network(self, model: str) -> tuple[FastInst, str]:
         """The network, and where its weights are from: its own where they are on this machine, else random ones."""
         if model not in self.networks:
-            torch.manual_seed(0)
             try:
                 net, _, path = load_network(model)
                 self.networks[model] = net, path.name
             except WeightsError:
-                self.networks[model] = create_model(model), "random"
+                self.networks[model] = random_model(model), "random"
         return self.networks[model]
 
     def open(self, case: Case, engine: str, batch: int = 1) -> Engine:

@@ -267,14 +267,12 @@ def named_network(name: str, weights: Path | str | None) -> tuple["FastInst", st
         UsageError: for an unknown model.
         WeightsError: if the weights are missing, damaged or another model's.
     """
-    from fastinst_rt.models.zoo import create_model
+    from fastinst_rt.models.zoo import random_model
     from fastinst_rt.weights.locate import load_network
     from fastinst_rt.weights.store import weights_sha256
 
     if str(weights) == RANDOM_WEIGHTS:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)  # the same ones every time, so that their engine is built once
-            return create_model(name), None
+        return random_model(name), None
     net, _, path = load_network(name, weights)
     return net, weights_sha256(path)
 

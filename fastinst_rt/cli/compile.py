@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fastinst_rt.backends.manifest import Manifest
-    from fastinst_rt.models.fastinst import FastInst
     from fastinst_rt.results import Size
 
 _EXAMPLES = """
@@ -76,9 +75,10 @@ def compile_(
 
     from fastinst_rt.backends.compiling import CompileRequest, compile_engine
     from fastinst_rt.preprocess import resize_rule
+    from fastinst_rt.segmenter import named_network
 
     console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
-    net, digest = _network(model, weights)
+    net, digest = named_network(model, weights)
     if input_size is None:
         height, width = _frame_of(source) if source else (frame_size[1], frame_size[0]) if frame_size else _FULL_HD
         input_size = resize_rule(height, width, short_side or net.spec.short_side, max_side or net.spec.max_side)
@@ -100,21 +100,6 @@ def compile_(
     with console.status(f"compiling {model}") as status:
         folder, manifest = compile_engine(net, request, lambda step, _: status.update(f"compiling {model}: {step}"))
     _print_result(console, folder, manifest)
-
-
-def _network(model: str, weights: Path | None) -> "tuple[FastInst, str | None]":
-    import torch
-
-    from fastinst_rt.models.zoo import create_model
-    from fastinst_rt.segmenter import RANDOM_WEIGHTS
-    from fastinst_rt.weights.locate import load_network
-    from fastinst_rt.weights.store import weights_sha256
-
-    if str(weights) == RANDOM_WEIGHTS:
-        torch.manual_seed(0)  # the same each time, or the engine would never be found again
-        return create_model(model), None
-    net, _, path = load_network(model, weights)
-    return net, weights_sha256(path)
 
 
 def _pair(text: str | None, option: str) -> tuple[int, int] | None:

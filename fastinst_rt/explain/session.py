@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from fastinst_rt.backends.hardware import resolve_device
 from fastinst_rt.errors import SourceOpenError, UsageError
@@ -22,7 +21,7 @@ from fastinst_rt.explain.queries import queries_figure
 from fastinst_rt.explain.recall import Recall, measure_recall
 from fastinst_rt.explain.truth import Labels, Truth
 from fastinst_rt.models.fastinst import FastInst
-from fastinst_rt.models.zoo import create_model
+from fastinst_rt.models.zoo import random_model
 from fastinst_rt.pictures import PICTURE_SUFFIXES, find_pictures, make_folder, read_picture, write_bytes
 from fastinst_rt.results import Instances
 from fastinst_rt.segmenter import RANDOM_WEIGHTS
@@ -146,9 +145,7 @@ def _networks(request: Request) -> list[tuple[str, FastInst]]:
     found = []
     for weights in (request.weights, *([request.compare_weights] if request.compare_weights else [])):
         if str(weights) == RANDOM_WEIGHTS:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                found.append(("random weights", create_model(request.model).to(device)))
+            found.append(("random weights", random_model(request.model).to(device)))
         else:
             net, _, path = load_network(request.model, weights)
             found.append((path.stem, net.to(device)))

@@ -20,6 +20,8 @@ feed-forward width 1024, which takes 1:
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from fastinst_rt.categories import COCO, Categories
 from fastinst_rt.errors import UsageError
 from fastinst_rt.models.fastinst import FastInst
@@ -164,3 +166,17 @@ def _check(spec: ModelSpec) -> None:
             "Auxiliary queries have learnable positions, which are switched off.",
             "Leave num_auxiliary_queries out, or switch learnable_positions_and_auxiliary on.",
         )
+
+
+def random_model(name: str, **switches: Any) -> FastInst:
+    """The same random weights every time (seed 0), so that an engine of theirs is built once and found again.
+
+    Args:
+        name, switches: as for `create_model`.
+
+    Raises:
+        UsageError: as `create_model`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return create_model(name, **switches)

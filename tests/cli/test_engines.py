@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fastinst_rt import segmenter
 from fastinst_rt.backends import care, compiling, registry
 from fastinst_rt.backends.base import Obstacle
 from fastinst_rt.backends.store import EngineStore
 from fastinst_rt.cli import app
-from fastinst_rt.cli import compile as compile_command
 from tests.backends.tiny import FakeBackend, TinyNet, tiny_maker
 
 run = CliRunner(env={"COLUMNS": "200"})
@@ -23,7 +23,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     fake = FakeBackend()
     for module in (registry, care, compiling):
         monkeypatch.setattr(module, "BACKENDS", {"fake": fake})
-    monkeypatch.setattr(compile_command, "_network", lambda model, weights: (TinyNet(), "ab" * 32))  # noqa: ARG005
+    monkeypatch.setattr(segmenter, "named_network", lambda model, weights: (TinyNet(), "ab" * 32))  # noqa: ARG005
     return fake
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
-
 import fastinst_rt
 from fastinst_rt.backends.base import Engine
 from fastinst_rt.backends.hardware import resolve_device
@@ -24,7 +22,7 @@ from fastinst_rt.bench.yardstick import yardstick
 from fastinst_rt.errors import FastInstError, WeightsError
 from fastinst_rt.models.fastinst import FastInst
 from fastinst_rt.models.spec import ModelSpec
-from fastinst_rt.models.zoo import create_model
+from fastinst_rt.models.zoo import random_model
 from fastinst_rt.preprocess import geometry
 from fastinst_rt.results import Geometry, Size
 from fastinst_rt.segmenter import Segmenter
@@ -108,9 +106,7 @@ def network(name: str, weights: Path | None = None, **switches: Any) -> tuple[Fa
         except WeightsError:
             if weights is not None:
                 raise
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return create_model(name, **switches), RANDOM, None
+    return random_model(name, **switches), RANDOM, None
 
 
 def engine_for(net: FastInst, weights_sha256: str | None, shape: Geometry, settings: Settings) -> Engine:
