@@ -176,7 +176,7 @@ class Segmenter:
             image: as for `__call__`.
 
         Returns:
-            Class logits [Q, K+1] and mask logits [Q, h, w] at stride 8 of the padded input, both valid until the next
+            Class logits [Q, K+1] and mask logits [Q, h, w] at stride 8 (fine masks: 4), both valid until the next
             call, and how the picture became the input.
         """
         logits, masks, shape, _ = self._run(image)

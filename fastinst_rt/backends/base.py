@@ -106,7 +106,7 @@ class Engine(Protocol):
         """Run on uint8 [B, h, w, 3] RGB.
 
         Returns:
-            float32 class logits [B, Q, K+1] and mask logits [B, Q, H/8, W/8] of the padded picture, on the engine's
+            float32 class logits [B, Q, K+1] and mask logits [B, Q, h, w] of the padded picture, on the engine's
             device. They are valid until the next call.
         """
         ...

@@ -30,7 +30,7 @@ class EngineGraph(nn.Module):
         self.padding = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [B, h, w, 3] RGB -> float32 class logits [B, Q, K+1] and mask logits [B, Q, H/8, W/8]."""
+        """uint8 [B, h, w, 3] RGB -> float32 class logits [B, Q, K+1] and mask logits [B, Q, h, w]."""
         # To float first, then permuted: TensorRT takes bytes as an input, and no operator but a cast on them.
         pixels = self.net.normalize(images.to(torch.float32).permute(0, 3, 1, 2))  # type: ignore[operator]
         if any(self.padding):

@@ -100,7 +100,7 @@ class Candidates:
     Attributes:
         scores: float32 [N]; class probability x mean mask probability inside the mask.
         class_ids: int64 [N].
-        masks: bool [N, h, w] at stride 8, none of them empty.
+        masks: bool [N, h, w] at the stride of the mask logits, none of them empty.
     """
 
     scores: Tensor

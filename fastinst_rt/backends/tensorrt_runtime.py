@@ -28,7 +28,7 @@ class Buffers:
     Attributes:
         images: uint8 [B, h, w, 3].
         logits: float32 [B, Q, K+1].
-        masks: float32 [B, Q, H/8, W/8].
+        masks: float32 [B, Q, h, w].
     """
 
     images: Tensor

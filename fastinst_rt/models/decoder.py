@@ -21,6 +21,7 @@ class Scene:
         pixel_positions: one tensor [1,N,C] a level.
         sizes: (h, w) a level, N = h*w.
         offsets: how far the pixels of level 0 lie from the place of each query; None where masks do not look at that.
+        c2: [B,C2,2h,2w], the backbone's stride-4 map; None where masks are not refined by it.
     """
 
     query_positions: Tensor
@@ -28,6 +29,7 @@ class Scene:
     pixel_positions: tuple[Tensor, ...]
     sizes: tuple[tuple[int, int], ...]
     offsets: Offsets | None = None
+    c2: Tensor | None = None
 
 
 @dataclass(frozen=True)

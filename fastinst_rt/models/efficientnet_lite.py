@@ -72,6 +72,7 @@ class EfficientNetLite(nn.Module):
 
     Attributes:
         out_channels: channels of C3, C4, C5; (40, 112, 320) for Lite0.
+        detail_channels: channels of C2; 24 for Lite0.
         blocks: the names of the blocks, in the order of the network.
     """
 
@@ -93,15 +94,21 @@ class EfficientNetLite(nn.Module):
                 channels = _scaled(out, width)
                 self.blocks.append(f"stages.{index}.{block}")
             self.stages.append(stage)
+        self.detail_channels = _scaled(24, width)
         self.out_channels = (_scaled(40, width), _scaled(112, width), _scaled(320, width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        _, c3, c4, c5 = self.maps(x)
+        return c3, c4, c5
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """C2 (stride 4) too, before the others."""
         maps = []
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return maps[2], maps[4], maps[6]
+        return maps[1], maps[2], maps[4], maps[6]
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fastinst_rt.models.decoder import Decoder, DualPathDecoder, Scene, State, tokens
 from fastinst_rt.models.efficientnet_lite import EfficientNetLite
+from fastinst_rt.models.fine_masks import FineMasks
 from fastinst_rt.models.layers import Normalization
 from fastinst_rt.models.mask2former_light import SequentialDecoder
 from fastinst_rt.models.pixel_decoder import PPMFPN, LightPPMFPN
@@ -25,7 +26,7 @@ class Trace:
 
     Attributes:
         predictions: (class logits [B,Q,K+1], mask logits [B,Q,H/8,W/8]) of heads 0..D; head 0 is before the first
-            layer.
+            layer. With fine masks the last one's have stride 4.
         proposal_logits: [B,K+1,H/16,W/16], float32 or wider; None for learnable queries.
         proposal_indices: int64 [B,Q], flat place y*w+x on the stride-16 map of each query; None for learnable queries.
         query_features: [B,Q+auxiliary,C] as they enter the decoder, auxiliary queries last.
@@ -55,7 +56,7 @@ class FastInst(nn.Module):
     """FastInst (He et al., CVPR 2023), or one of the networks of Table I between it and Mask2Former-light.
 
     `net(image)` takes float32 [B,3,H,W], RGB, 0..255, H and W multiples of 32, and returns class logits [B,Q,K+1] (the
-    last column is "no object") and mask logits [B,Q,H/8,W/8].
+    last column is "no object") and mask logits [B,Q,H/8,W/8] (H/4, W/4 with fine masks).
 
     Args:
         spec: what to build; see `zoo.get_spec`.
@@ -81,6 +82,10 @@ class FastInst(nn.Module):
         )
         self.auxiliary = LearnableQueries(width, spec.num_auxiliary_queries) if spec.num_auxiliary_queries else None
         self.decoder = _decoder(spec)
+        self.fine = None
+        if spec.fine_masks:
+            assert isinstance(self.backbone, EfficientNetLite)
+            self.fine = FineMasks(width, self.backbone.detail_channels)
 
     def forward(self, image: Tensor) -> Prediction:
         return self.forward_normalized(self.normalize(image))
@@ -95,7 +100,7 @@ class FastInst(nn.Module):
             state, _ = decoder.layer(index, state, scene, allowed)
             masks = decoder.mask_logits(index + 1, state, scene)
         # of the class heads only the last one counts
-        return decoder.class_logits(len(decoder.layers), state, scene), masks
+        return decoder.class_logits(len(decoder.layers), state, scene), self._refine(masks, state, scene)
 
     def trace(self, image: Tensor | None = None, *, normalized: Tensor | None = None, attention: bool = False) -> Trace:
         """The forward pass with all heads and all that is between.
@@ -138,20 +143,39 @@ class FastInst(nn.Module):
             attention_masks: bool [B,Q,H/8,W/8], True = blocked; a query with every place blocked attends everywhere.
 
         Returns:
-            (class logits, mask logits) for layers 1..D, predicted with the head after that layer.
+            (class logits, mask logits) for layers 1..D, predicted with the head after that layer, masks at stride 8.
         """
         predictions = []
         for index in range(len(self.decoder.layers)):
             allowed = self.decoder.allowed_by_truth(index, attention_masks, trace.scene)
             state, _ = self.decoder.layer(index, trace.states[index + 1], trace.scene, allowed)
-            predictions.append(self._predict(index + 1, state, trace.scene))
+            classes = self.decoder.class_logits(index + 1, state, trace.scene)
+            predictions.append((classes, self.decoder.mask_logits(index + 1, state, trace.scene)))
         return tuple(predictions)
 
     def _predict(self, depth: int, state: State, scene: Scene) -> Prediction:
-        return self.decoder.class_logits(depth, state, scene), self.decoder.mask_logits(depth, state, scene)
+        masks = self.decoder.mask_logits(depth, state, scene)
+        if depth == len(self.decoder.layers):
+            masks = self._refine(masks, state, scene)
+        return self.decoder.class_logits(depth, state, scene), masks
+
+    def _refine(self, masks: Tensor, state: State, scene: Scene) -> Tensor:
+        """Mask logits after the last layer, finer where the network can."""
+        if self.fine is None or scene.c2 is None:
+            return masks
+        pixels = state.pixels[0].transpose(1, 2)
+        pixels = pixels.reshape(*pixels.shape[:2], *scene.sizes[0])
+        refined: Tensor = self.fine(masks, state.queries[:, : masks.shape[1]], pixels, scene.c2)
+        return refined
 
     def _prepare(self, x: Tensor) -> tuple[Queries, State, Scene]:
-        e3, e4, e5 = self.pixel_decoder(*self.backbone(x.to(self._dtype)))
+        x = x.to(self._dtype)
+        c2 = None
+        if self.fine is not None and isinstance(self.backbone, EfficientNetLite):
+            c2, c3, c4, c5 = self.backbone.maps(x)
+        else:
+            c3, c4, c5 = self.backbone(x)
+        e3, e4, e5 = self.pixel_decoder(c3, c4, c5)
         levels = (e3,) if isinstance(self.decoder, DualPathDecoder) else (e3, e4, e5)
         if isinstance(self.queries, ActivationGuidedQueries):
             queries = self.queries(e4, self.positions(e4))
@@ -174,6 +198,7 @@ class FastInst(nn.Module):
             pixel_positions=tuple(tokens(self.positions(level)) for level in levels),
             sizes=sizes,
             offsets=offsets,
+            c2=c2,
         )
         return queries, State(features, tuple(tokens(level) for level in levels)), scene
 

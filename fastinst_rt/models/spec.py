@@ -27,6 +27,8 @@ class ModelSpec:
         local_maximum_first: Table III.
         relative_masks: masks also depend on where a pixel lies relative to the query's place (ours, for small networks;
             needs `activation_guided_queries`).
+        fine_masks: masks of the last head at stride 4, with the help of the backbone's stride-4 map (ours, for small
+            inputs; needs an EfficientNet-Lite backbone).
         pixel_mean, pixel_std: normalisation of the RGB values 0..255.
         checkpoint: file name of the authors' release, None where there is none.
         ap_val, ap_test: published mask AP on COCO val2017 and test-dev [%].
@@ -52,6 +54,7 @@ class ModelSpec:
     learnable_positions_and_auxiliary: bool = True
     local_maximum_first: bool = True
     relative_masks: bool = False
+    fine_masks: bool = False
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     checkpoint: str | None = None

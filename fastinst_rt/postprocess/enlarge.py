@@ -1,4 +1,4 @@
-"""Mask logits at stride 8 -> mask logits at frame size, as the product of two small matrices.
+"""Mask logits at stride 8 (fine masks: 4) -> mask logits at frame size, as the product of two small matrices.
 
 The published code enlarges in two steps (bilinear to the padded input, crop, bilinear to the frame). Bilinear
 interpolation is separable and linear, so both steps and the crop together are `rows @ logits @ columns.T` with

@@ -43,7 +43,7 @@ def instances(
 
     Args:
         pred_logits: float [Q, K+1], class logits; the last column is no-object.
-        pred_masks: float [Q, h, w], mask logits at stride 8 of the padded input.
+        pred_masks: float [Q, h, w], mask logits of the padded input, at stride 8 (fine masks: 4).
         geometry: how the frame became the input; masks and boxes come out at `geometry.frame`.
         categories: class table of K entries.
         score: keep instances of at least this score (class probability x mean mask probability inside the mask).

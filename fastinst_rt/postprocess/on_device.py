@@ -112,7 +112,7 @@ def find(
 
     Args:
         pred_logits: float [Q, K+1].
-        pred_masks: float [Q, h, w], mask logits at stride 8 of the padded input.
+        pred_masks: float [Q, h, w], mask logits of the padded input, at stride 8 (fine masks: 4).
         score: threshold on the class probability here, and on the score in the end.
         classes: class indices to look at, ascending; None for all.
         room: pairs to look at, best class probability first.

@@ -51,7 +51,7 @@ def semantic(pred_logits: Tensor, pred_masks: Tensor, geometry: Geometry) -> npt
 
     Args:
         pred_logits: float [Q, K+1], K at most 256.
-        pred_masks: float [Q, h, w], mask logits at stride 8 of the padded input.
+        pred_masks: float [Q, h, w], mask logits of the padded input, at stride 8 (fine masks: 4).
 
     Returns:
         uint8 [H, W], class indices at frame size.
@@ -77,7 +77,7 @@ def panoptic(
 
     Args:
         pred_logits: float [Q, K+1].
-        pred_masks: float [Q, h, w], mask logits at stride 8 of the padded input.
+        pred_masks: float [Q, h, w], mask logits of the padded input, at stride 8 (fine masks: 4).
         score: a query takes part when its best class is not no-object and is above this (published: 0.8).
         overlap: a query's segment is kept when it wins at least this share of its own mask (published: 0.8).
     """

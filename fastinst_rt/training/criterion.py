@@ -86,8 +86,7 @@ class Criterion:
         outputs: list[tuple[Tensor, Tensor, list[Pairs] | None]] = [(*last, None)]
         if self.gt_mask_guidance:
             pairs = self._match(last, locations, targets, losses)
-            size = (int(last[1].shape[-2]), int(last[1].shape[-1]))
-            blocked = guided_attention_masks(pairs, targets, last[0].shape[1], size)
+            blocked = guided_attention_masks(pairs, targets, last[0].shape[1], trace.scene.sizes[0])
             outputs += [(*prediction, pairs) for prediction in guide(trace, blocked)]
         outputs += [(*prediction, None) for prediction in earlier]
 

@@ -192,4 +192,4 @@ def test_guided_layers_attend_where_the_masks_let_them(name: str) -> None:
 def test_small_pictures_have_no_more_guided_queries_than_places() -> None:
     logits, masks = create_model("fastinst-nano")(picture(1, 64, 64))
     assert logits.shape == (1, 16, 81)
-    assert masks.shape == (1, 16, 8, 8)
+    assert masks.shape == (1, 16, 16, 16)

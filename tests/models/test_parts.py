@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from fastinst_rt.models.attention import Attention, may_attend, may_attend_by_masks
 from fastinst_rt.models.decoder import PredictionHead
 from fastinst_rt.models.deform_conv import DeformConv2d
+from fastinst_rt.models.fine_masks import FineMasks
 from fastinst_rt.models.layers import AtLeastFloat32, FrozenBatchNorm2d
 from fastinst_rt.models.positions import RelativeMasks, SinePositions, offsets_from
 from fastinst_rt.models.queries import ActivationGuidedQueries, proposal_ranks
@@ -187,3 +188,19 @@ def test_float32_islands_widen_but_never_narrow() -> None:
     assert {p.dtype for p in net.float().parameters()} == {torch.float32}
     assert [p.dtype for p in net.half().parameters()] == [torch.float32] * 2 + [torch.float16] * 2
     assert net[0].get_buffer("count").dtype == torch.int64
+
+
+@torch.inference_mode()
+def test_fine_masks_begin_as_the_enlarged_masks() -> None:
+    module = FineMasks(32, 24).eval()
+    masks, queries = torch.randn(2, 5, 4, 6, generator=generator()), torch.randn(2, 5, 32, generator=generator())
+    pixels, c2 = torch.randn(2, 32, 4, 6, generator=generator()), torch.randn(2, 24, 8, 12, generator=generator())
+    enlarged = nn.functional.interpolate(masks, scale_factor=2.0, mode="bilinear")
+    assert torch.equal(module(masks, queries, pixels, c2), enlarged)
+    nn.init.normal_(module.queries.weight, generator=generator())
+    refined = module(masks, queries, pixels, c2)
+    assert refined.shape == (2, 5, 8, 12)
+    assert (refined - enlarged).abs().max() > 0.1
+    elsewhere = c2.clone()
+    elsewhere[:, :, :, 6:] += 1  # what the fine map says of the right half reaches two cells into the left one
+    assert torch.equal(module(masks, queries, pixels, elsewhere)[..., :4], refined[..., :4])

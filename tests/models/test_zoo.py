@@ -77,7 +77,7 @@ def test_switches(switches: dict[str, Any], expected: tuple[int, int]) -> None:
     net = create_model("fastinst-nano", **switches)
     logits, masks = net(torch.rand(1, 3, 160, 192) * 255)
     assert logits.shape == (1, *expected)
-    assert masks.shape == (1, expected[0], 20, 24)
+    assert masks.shape == (1, expected[0], 40, 48)
     for key, value in switches.items():
         assert getattr(net.spec, key) == value
     assert net.spec.ap_val is None, "published figures belong to the published model alone"

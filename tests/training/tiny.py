@@ -53,6 +53,7 @@ def tiny_net(categories: Categories, width: int = 64, layers: int = 1) -> FastIn
         num_queries=16,
         feedforward=128,
         decoder_layers=layers,
+        fine_masks=False,  # the tiny backbone has no stride-4 map to offer
     )
     net = FastInst(spec)
     net.backbone = TinyBackbone()  # type: ignore[assignment]
