@@ -124,6 +124,8 @@ class FastInst(nn.Module):
             predictions.append(self._predict(index + 1, state, scene))
             if weights is not None:
                 attentions.append(weights.view(*weights.shape[:3], *scene.sizes[decoder.level(index)]))
+        logits, masks = predictions[-1]
+        predictions[-1] = logits, self._refine(masks, state, scene)
         return Trace(
             predictions=tuple(predictions),
             proposal_logits=queries.proposal_logits,
@@ -149,15 +151,11 @@ class FastInst(nn.Module):
         for index in range(len(self.decoder.layers)):
             allowed = self.decoder.allowed_by_truth(index, attention_masks, trace.scene)
             state, _ = self.decoder.layer(index, trace.states[index + 1], trace.scene, allowed)
-            classes = self.decoder.class_logits(index + 1, state, trace.scene)
-            predictions.append((classes, self.decoder.mask_logits(index + 1, state, trace.scene)))
+            predictions.append(self._predict(index + 1, state, trace.scene))
         return tuple(predictions)
 
     def _predict(self, depth: int, state: State, scene: Scene) -> Prediction:
-        masks = self.decoder.mask_logits(depth, state, scene)
-        if depth == len(self.decoder.layers):
-            masks = self._refine(masks, state, scene)
-        return self.decoder.class_logits(depth, state, scene), masks
+        return self.decoder.class_logits(depth, state, scene), self.decoder.mask_logits(depth, state, scene)
 
     def _refine(self, masks: Tensor, state: State, scene: Scene) -> Tensor:
         """Mask logits after the last layer, finer where the network can."""

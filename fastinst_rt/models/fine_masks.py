@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fastinst_rt.models.pixel_decoder import conv_batch_norm, resize
+from fastinst_rt.models.pixel_decoder import conv_batch_norm, conv_separable, resize
 
 _CHANNELS = 48
 
@@ -28,9 +28,7 @@ class FineMasks(nn.Module):
         super().__init__()
         self.lateral = conv_batch_norm(in_channels, _CHANNELS, 1, relu=False)
         self.context = nn.Conv2d(width, _CHANNELS, 1)
-        self.output = nn.Sequential(
-            conv_batch_norm(_CHANNELS, _CHANNELS, 5, groups=_CHANNELS), conv_batch_norm(_CHANNELS, _CHANNELS, 1)
-        )
+        self.output = conv_separable(_CHANNELS)
         self.norm = nn.LayerNorm(width)
         self.queries = nn.Linear(width, _CHANNELS)
         nn.init.zeros_(self.queries.weight)

@@ -28,6 +28,13 @@ def conv_batch_norm(
     return ConvNorm(conv, nn.BatchNorm2d(out_channels), nn.ReLU() if relu else None)
 
 
+def conv_separable(channels: int) -> nn.Sequential:
+    """A depth-wise 5x5 convolution, then a 1x1, each with batch norm and ReLU; same size."""
+    return nn.Sequential(
+        conv_batch_norm(channels, channels, 5, groups=channels), conv_batch_norm(channels, channels, 1)
+    )
+
+
 class PyramidPooling(nn.Module):
     """Pyramid pooling module (Zhao et al., 2017): [B,C,H,W] -> same shape, with context of the whole picture.
 
@@ -88,4 +95,4 @@ class LightPPMFPN(PPMFPN):
         return conv_batch_norm(in_channels, width, 1, relu=False)
 
     def _output(self, width: int) -> nn.Module:
-        return nn.Sequential(conv_batch_norm(width, width, 5, groups=width), conv_batch_norm(width, width, 1))
+        return conv_separable(width)
