@@ -25,7 +25,9 @@ def display() -> Iterator[str]:
         pytest.skip(f"{' and '.join(missing)} not installed")
     receiver, sender = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(sender), "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
+        # Without -noreset the server starts anew whenever its last client leaves, which each xdotool below may be,
+        # and throws out whoever connects meanwhile: a run that was just opening its window.
+        ["Xvfb", "-displayfd", str(sender), "-noreset", "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
         pass_fds=[sender], stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(sender)
@@ -46,13 +48,15 @@ def live(arguments: list[str], display: str | None, folder: Path) -> subprocess.
 
 
 class Keyboard:
-    """Sends keys to the window of the run."""
+    """Sends keys to the window of a run."""
 
-    def __init__(self, display: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], display: str) -> None:
         self._environment = {**os.environ, "DISPLAY": display}
         deadline = time.monotonic() + 60
         while not (found := self._call("search", "--name", "^fastinst-rt")):
-            assert time.monotonic() < deadline, "no window came up"
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"no window came up; the run said: {process.communicate()[1]}")
             time.sleep(0.1)
         self._window = found.split()[-1]
         time.sleep(0.5)
@@ -75,7 +79,7 @@ class Keyboard:
 @pytest.mark.display
 def test_keys(display: str, tmp_path: Path) -> None:
     process = live(["test:320x240@30"], display, tmp_path)
-    keyboard = Keyboard(display)
+    keyboard = Keyboard(process, display)
     keyboard.press("r", wait=1.5)
     keyboard.press("r", "s", "m", "h", "plus", "minus", "space", "m", "space")
     assert process.poll() is None
@@ -92,7 +96,7 @@ def test_keys(display: str, tmp_path: Path) -> None:
 @pytest.mark.display
 def test_escape_ends_the_run_and_finishes_the_recording(display: str, tmp_path: Path) -> None:
     process = live(["test:320x240@30", "--record", "all.mp4"], display, tmp_path)
-    Keyboard(display).press("Escape")
+    Keyboard(process, display).press("Escape")
     _, told = process.communicate(timeout=20)
     assert process.returncode == 0, told
     with av.open(str(tmp_path / "all.mp4")) as container:
