@@ -5,6 +5,7 @@ import contextlib
 import torch
 from torch import Tensor, nn
 
+from fastinst_rt.backends.allocator import keep_freed_memory
 from fastinst_rt.backends.base import EngineInfo, Images, as_batch
 from fastinst_rt.backends.graph import EngineGraph
 from fastinst_rt.backends.hardware import device_kind, resolve_device
@@ -45,6 +46,8 @@ class EagerEngine:
         device = resolve_device(device)
         if precision not in PRECISIONS[device_kind(device)]:
             raise UsageError(f"The eager backend has no {precision} on {device}.", "Give --precision fp32.")
+        if device == "cpu":
+            keep_freed_memory()
         padded = padded_size(resized)
         self.info = EngineInfo(
             backend="eager",

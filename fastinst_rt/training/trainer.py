@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from fastinst_rt.backends.allocator import keep_freed_memory
 from fastinst_rt.errors import UsageError
 from fastinst_rt.models.fastinst import FastInst, Prediction, Trace
 from fastinst_rt.training.config import RunConfig, TrainConfig
@@ -50,6 +51,8 @@ class Process:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         where = torch.device(f"cuda:{local}" if device == "cuda" else device)
+        if where.type == "cpu":
+            keep_freed_memory()
         if "WORLD_SIZE" not in os.environ:
             return cls(0, 1, where)
         if not torch.distributed.is_initialized():
