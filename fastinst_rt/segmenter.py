@@ -16,7 +16,8 @@ from torch import Tensor
 from fastinst_rt.backends.base import Engine, EngineInfo, Mode, Progress, no_progress
 from fastinst_rt.categories import Categories
 from fastinst_rt.errors import UsageError
-from fastinst_rt.postprocess import instances
+from fastinst_rt.postprocess.instances import MAX_PAIRS, instances
+from fastinst_rt.postprocess.nms import mask_nms
 from fastinst_rt.postprocess.on_device import DeviceInstances
 from fastinst_rt.preprocess import geometry, resize_exact, resize_fast
 from fastinst_rt.results import Frame, Geometry, Instances, Size, Timings
@@ -49,6 +50,7 @@ class Segmenter:
         max_instances: at most this many instances a picture.
         classes: names of the classes to keep; None for all.
         exact: the published resize and the published order of operations; slower, for evaluation.
+        nms_iou: masks of one class with a higher IoU are one object, whose best mask stays; None to keep all.
 
     Raises:
         UsageError: for a class the network does not know.
@@ -65,6 +67,7 @@ class Segmenter:
         max_instances: int = 100,
         classes: Iterable[str] | None = None,
         exact: bool = False,
+        nms_iou: float | None = None,
     ) -> None:
         self.categories = categories
         self.score = score
@@ -72,6 +75,7 @@ class Segmenter:
         self._class_ids = None if classes is None else _class_ids(classes, categories)
         self._sides = (short_side, max_side)
         self._exact = exact
+        self._nms_iou = nms_iou
         self._open_engine = open_engine
         self._engines: dict[Size, Engine] = {}
         self._latest: Engine | None = None
@@ -141,6 +145,7 @@ class Segmenter:
             max_instances=max_instances,
             classes=classes,
             exact=exact,
+            nms_iou=net.spec.nms_iou,
         )
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> Instances:
@@ -163,9 +168,11 @@ class Segmenter:
             shape,
             self.categories,
             score=self.score,
-            max_instances=self.max_instances,
+            max_instances=self.max_instances if self._nms_iou is None else MAX_PAIRS,
             classes=self._class_ids,
         )
+        if self._nms_iou is not None:
+            found = mask_nms(found, self._nms_iou, self.max_instances)
         timings = replace(found.timings, resize=timings.resize, engine=timings.engine)
         return replace(found, timings=timings)
 

@@ -13,9 +13,10 @@ from fastinst_rt.segmenter import Segmenter
 
 
 class BrightHalf:
-    """Answers with one person where the picture is bright, in one mask."""
+    """Answers with one person where the picture is bright, in one mask; or says so several times."""
 
-    def __init__(self, shape: Geometry) -> None:
+    def __init__(self, shape: Geometry, times: int) -> None:
+        self._times = times
         self.info = EngineInfo("rule", "bright-half", "fp32", "cpu", 1, shape.resized, shape.padded)
         self.closed = False
 
@@ -25,9 +26,9 @@ class BrightHalf:
         canvas = torch.zeros(height, width)
         canvas[: picture.shape[0], : picture.shape[1]] = picture
         cells = torch.nn.functional.avg_pool2d(canvas[None, None], 8)[0]
-        logits = torch.full((1, 1, 81), -8.0)
+        logits = torch.full((1, self._times, 81), -8.0)
         logits[..., 0] = 8.0
-        return logits, (cells / 255 - 0.5)[None] * 20
+        return logits, ((cells / 255 - 0.5) * 20).repeat(1, self._times, 1, 1)
 
     def close(self) -> None:
         self.closed = True
@@ -36,12 +37,13 @@ class BrightHalf:
 class Opener:
     """Opens engines and remembers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: int = 1) -> None:
         self.opened: list[BrightHalf] = []
+        self._times = times
 
     def __call__(self, shape: Geometry, progress: Progress) -> BrightHalf:
         progress("opening", 1.0)
-        self.opened.append(BrightHalf(shape))
+        self.opened.append(BrightHalf(shape, self._times))
         return self.opened[-1]
 
 
@@ -65,6 +67,13 @@ def test_a_picture_becomes_instances_at_its_own_size(exact: bool) -> None:
     assert abs(x2 - 150) <= 3
     assert found.timings.engine > 0
     assert found.timings.resize > 0
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_object_found_twice_is_one_where_the_network_needs_it(exact: bool) -> None:
+    image = half_bright(100, 150)
+    assert len(segmenter(Opener(times=3), exact=exact)(image)) == 3
+    assert len(segmenter(Opener(times=3), exact=exact, nms_iou=0.6)(image)) == 1
 
 
 def test_one_engine_a_shape_opened_once() -> None:

@@ -103,6 +103,7 @@ def open_segmenter(
         max_side=max_side or net.spec.max_side,
         score=0.0,
         exact=exact,
+        nms_iou=net.spec.nms_iou,
     )
 
 

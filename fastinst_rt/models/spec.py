@@ -29,6 +29,7 @@ class ModelSpec:
             needs `activation_guided_queries`).
         fine_masks: masks of the last head at stride 4, with the help of the backbone's stride-4 map (ours, for small
             inputs; needs an EfficientNet-Lite backbone).
+        nms_iou: masks of one class with a higher IoU count as one object; None: all are kept, as published.
         pixel_mean, pixel_std: normalisation of the RGB values 0..255.
         checkpoint: file name of the authors' release, None where there is none.
         ap_val, ap_test: published mask AP on COCO val2017 and test-dev [%].
@@ -55,6 +56,7 @@ class ModelSpec:
     local_maximum_first: bool = True
     relative_masks: bool = False
     fine_masks: bool = False
+    nms_iou: float | None = None
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     checkpoint: str | None = None

@@ -63,7 +63,7 @@ _MASK2FORMER_LIGHT = ModelSpec(
 # the bundled weights are of exactly these numbers; other numbers need training anew
 _NANO = ModelSpec(
     "fastinst-nano", 320, 448, COCO, "lite0", 1, num_queries=50, width=96, heads=4, feedforward=384,
-    pixel_feedforward=192, light_pixel_decoder=True, relative_masks=True, fine_masks=True,
+    pixel_feedforward=192, light_pixel_decoder=True, relative_masks=True, fine_masks=True, nms_iou=0.7,
     pixel_mean=(127.0, 127.0, 127.0), pixel_std=(128.0, 128.0, 128.0),
 )  # fmt: skip
 

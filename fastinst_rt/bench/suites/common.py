@@ -153,6 +153,7 @@ def segmenter_on(engine: Engine, net: FastInst, weights: str, settings: Settings
         score=0.0 if random else settings.score,
         max_instances=KEPT if random else 100,
         exact=exact,
+        nms_iou=None if random else net.spec.nms_iou,
     )
 
 
