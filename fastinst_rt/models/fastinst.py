@@ -168,11 +168,11 @@ class FastInst(nn.Module):
 
     def _prepare(self, x: Tensor) -> tuple[Queries, State, Scene]:
         x = x.to(self._dtype)
-        c2 = None
-        if self.fine is not None and isinstance(self.backbone, EfficientNetLite):
-            c2, c3, c4, c5 = self.backbone.maps(x)
+        if self.fine is None:
+            c2, (c3, c4, c5) = None, self.backbone(x)
         else:
-            c3, c4, c5 = self.backbone(x)
+            assert isinstance(self.backbone, EfficientNetLite)
+            c2, c3, c4, c5 = self.backbone.maps(x)
         e3, e4, e5 = self.pixel_decoder(c3, c4, c5)
         levels = (e3,) if isinstance(self.decoder, DualPathDecoder) else (e3, e4, e5)
         if isinstance(self.queries, ActivationGuidedQueries):
