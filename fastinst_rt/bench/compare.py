@@ -18,14 +18,13 @@ For each row that both runs measured, four things must hold before a difference 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import comb
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from fastinst_rt.bench.measure import Measurement
-from fastinst_rt.bench.report import Report, Row
+from fastinst_rt.bench.report import Report, Row, Subject
 from fastinst_rt.bench.statistics import Change, change
 
 RESOLUTION = 0.01
@@ -36,6 +35,9 @@ _QUIET = 10
 
 _ERROR_RATE = 0.05
 """Chance of at least one false difference in a whole comparison."""
+
+# an engine built anew may have another hash and be the same
+_WHAT = [field.name for field in fields(Subject) if field.name not in ("id", "engine_sha256")]
 
 Verdict = Literal["slower", "faster", "no difference", "only in a", "only in b"]
 
@@ -72,7 +74,7 @@ class Comparison:
     Attributes:
         rows: every row that either run has measured, in the order of a, then of b.
         machine: change of the yardstick itself, None if a run has none.
-        differences: name -> (a, b) of everything in the two environments that is not equal.
+        differences: name -> (a, b) of everything that is not equal: environment, protocol, what the rows measured.
     """
 
     rows: tuple[RowComparison, ...]
@@ -111,18 +113,18 @@ def _compare_row(a: Row, b: Row, machine: Change | None, confidence: float) -> R
     raw = _change(a.measurement, b.measurement, confidence)
     relative = None
     if machine is not None:
-        relative = Change(*((1 + part) / (1 + machine.value) - 1 for part in (raw.value, raw.low, raw.high)))
+        value, low, high = ((1 + part) / (1 + machine.value) - 1 for part in (raw.value, raw.low, raw.high))
+        relative = replace(raw, value=value, low=low, high=high)
     unsteady = max(RESOLUTION, _unsteadiness(a.measurement), _unsteadiness(b.measurement))
-    decidable = _rarest(a.measurement, b.measurement) <= 1 - confidence
     return RowComparison(
         id=a.subject.id,
         label=a.subject.label,
-        verdict=_verdict(raw, relative, unsteady) if decidable else "no difference",
+        verdict=_verdict(raw, relative, unsteady),
         raw=raw,
         machine_removed=relative,
         quiet=(_quiet_time(a.measurement), _quiet_time(b.measurement)),
         unsteady=unsteady,
-        decidable=decidable,
+        decidable=raw.decidable,
     )
 
 
@@ -140,20 +142,11 @@ def _unsteadiness(measurement: Measurement) -> float:
     return float(np.median(floors) / floors.min()) - 1
 
 
-def _rarest(a: Measurement, b: Measurement) -> float:
-    """Chance that all blocks of one of two equal runs are quicker than all of the other.
-
-    The bootstrap does not know it: from five blocks it draws intervals that are too narrow.
-    """
-    first, second = (len(np.unique(run.blocks)) for run in (a, b))
-    return 2 / comb(first + second, first)
-
-
 def _verdict(raw: Change, relative: Change | None, unsteady: float) -> Verdict:
     seen = [raw] if relative is None else [raw, relative]
-    if all(c.low > 0 and c.value > unsteady for c in seen):
+    if all(c.excludes_zero and c.value > unsteady for c in seen):
         return "slower"
-    if all(c.high < 0 and c.value < -unsteady for c in seen):
+    if all(c.excludes_zero and c.value < -unsteady for c in seen):
         return "faster"
     return "no difference"
 
@@ -163,4 +156,18 @@ def _differences(a: Report, b: Report) -> dict[str, tuple[Any, Any]]:
     facts_a = {**a.environment, "fastinst-rt": a.version, "protocol": a.protocol, "suite": a.suite}
     facts_b = {**b.environment, "fastinst-rt": b.version, "protocol": b.protocol, "suite": b.suite}
     keys = [*facts_a, *(key for key in facts_b if key not in facts_a)]
-    return {key: (facts_a.get(key), facts_b.get(key)) for key in keys if facts_a.get(key) != facts_b.get(key)}
+    found = {key: (facts_a.get(key), facts_b.get(key)) for key in keys if facts_a.get(key) != facts_b.get(key)}
+    return found | _other_subjects(a, b)
+
+
+def _other_subjects(a: Report, b: Report) -> dict[str, tuple[Any, Any]]:
+    """What rows of one id measured differently: another model, weights, input size, clip."""
+    rows_a, rows_b = _measured(a), _measured(b)
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in (key for key in rows_a if key in rows_b):
+        for name in _WHAT:
+            ours, theirs = getattr(rows_a[key].subject, name), getattr(rows_b[key].subject, name)
+            if ours != theirs:
+                found.setdefault(name, (ours, theirs))
+    only_a, only_b = (tuple(n for n in one.notes if n not in other.notes) for one, other in ((a, b), (b, a)))
+    return found | ({"notes": (only_a, only_b)} if only_a or only_b else {})

@@ -91,15 +91,15 @@ def warm_up(variant: Variant, protocol: Protocol) -> tuple[WarmUp, float]:
     Returns:
         The record, and the median of the last window in seconds a call.
     """
-    begin = time.perf_counter() - (variant.first_call or 0.0)
     first = variant.first_call
     if first is None:
         probe = np.empty(1)
         variant.timer.latency(variant.call, probe)
         first = float(probe[0])
-    # The first call may compile, allocate, load: it only says how long a window must be.
+    # The first call may compile, allocate, load: it only says how long a window must be, and no limit counts it.
     calls, previous, median, settled = 1, np.inf, first, False
-    while not settled and time.perf_counter() - begin < protocol.warm_up_limit:
+    begin = time.perf_counter()
+    while calls == 1 or (not settled and time.perf_counter() - begin < protocol.warm_up_limit):
         per_call = max(median, 1e-9)
         window = np.empty(int(np.clip(protocol.warm_up / 3 / per_call, 1, 1000)))
         variant.timer.latency(variant.call, window)
@@ -107,7 +107,7 @@ def warm_up(variant: Variant, protocol: Protocol) -> tuple[WarmUp, float]:
         previous, median = median if calls > len(window) + 1 else np.inf, float(np.median(window))
         still = abs(median - previous) <= protocol.settled * median
         settled = still and time.perf_counter() - begin >= protocol.warm_up
-    return WarmUp(time.perf_counter() - begin, calls, settled), median
+    return WarmUp(first + time.perf_counter() - begin, calls, settled), median
 
 
 def measure(variants: Mapping[str, Variant], protocol: Protocol, say: Say = say_nothing) -> dict[str, Measurement]:

@@ -5,6 +5,7 @@ given, whole blocks are drawn again (block bootstrap), not single samples.
 """
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -105,16 +106,20 @@ class Change:
     Attributes:
         value: the change.
         low, high: its bootstrap interval.
+        decidable: whether the blocks are enough to tell. If even all blocks of one being quicker than all of the other
+            is no rarer by chance than the confidence asks, nothing can be told. The bootstrap does not know it: of
+            three blocks each it called two equal runs different in 7 % of trials, at a confidence of 99 %.
     """
 
     value: float
     low: float
     high: float
+    decidable: bool = True
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
+        """Whether there is a change: the blocks can tell, and the interval lies on one side of zero."""
+        return self.decidable and (self.low > 0 or self.high < 0)
 
 
 def change(a: Seconds, b: Seconds, confidence: float = 0.99, percent: float = 50) -> Change:
@@ -128,4 +133,6 @@ def change(a: Seconds, b: Seconds, confidence: float = 0.99, percent: float = 50
     ratios = resampled(b, percent, seed=1) / resampled(a, percent, seed=0) - 1
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
-    return Change(float(np.percentile(b, percent) / np.percentile(a, percent)) - 1, float(low), float(high))
+    value = float(np.percentile(b, percent) / np.percentile(a, percent)) - 1
+    rarest = 2 / comb(len(a) + len(b), len(a))
+    return Change(value, float(low), float(high), decidable=rarest <= 1 - confidence)

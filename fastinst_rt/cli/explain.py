@@ -100,6 +100,6 @@ def _integers(text: str | None, option: str) -> tuple[int, ...] | None:
     names = options.split(text)
     if names is None:
         return None
-    if not all(name.isdecimal() for name in names):
+    if not names or not all(name.isdecimal() for name in names):
         raise UsageError(f"{option} is {text!r}.", "Give whole numbers, separated by commas.")
     return tuple(int(name) for name in names)

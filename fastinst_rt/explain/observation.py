@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from fastinst_rt.models.fastinst import FastInst, Trace
 from fastinst_rt.postprocess import instances
+from fastinst_rt.postprocess.nms import mask_nms
 from fastinst_rt.preprocess import geometry, resize_exact
 from fastinst_rt.results import Geometry, Instances
 
@@ -66,4 +67,6 @@ def observe(
     trace = net.trace(normalized=F.pad(normalized, (0, right, 0, bottom)), attention=attention)
     logits, masks = trace.predictions[-1]
     found = instances(logits[0], masks[0], shape, spec.categories, score=score, exact=True)
+    if spec.nms_iou is not None:
+        found = mask_nms(found, spec.nms_iou)
     return Observation(image, shape, trace, found)

@@ -65,7 +65,9 @@ class Recall:
         return rows
 
     def sentence(self) -> str:
-        """Whether local maxima first helps where there are fewest queries."""
+        """Whether local maxima first helps where there are fewest queries, if anything was labelled."""
+        if not len(self.areas):
+            return f"No instance is labelled in these {self.pictures} pictures, so there is nothing to measure."
         fewest = min(self.counts)
         plain, first = (self.share(way, fewest) for way in (False, True))
         verdict = "is not worse" if first >= plain else "IS WORSE"

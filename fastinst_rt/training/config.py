@@ -154,6 +154,11 @@ class RunConfig:
     checkpoint_every: int = 5000
     log_every: int = 20
 
+    def __post_init__(self) -> None:
+        least = {"batch": 1, "accumulate": 1, "checkpoint_every": 1, "log_every": 1, "workers": 0, "seed": 0}
+        for name, lowest in least.items():
+            _checked(getattr(self, name) >= lowest, getattr(self, name), f"run.{name}", f"at least {lowest}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,11 +24,12 @@ def copy_pasted(base: Sample, donor: Sample, chosen: Sequence[int]) -> Sample:
     before = np.count_nonzero(base.masks, axis=(1, 2))
     hidden = base.masks & ~front
     kept = np.count_nonzero(hidden, axis=(1, 2)) > 0.1 * before  # less is a sliver nobody could name
-    return replace(
-        base,
+    return Sample(
         image=image,
         class_ids=np.concatenate([base.class_ids[kept], donor.class_ids[list(chosen)]]),
         masks=np.concatenate([hidden[kept], pasted]),
+        labelled=np.concatenate([base.labelled, donor.labelled]),
+        regions=np.where(front, donor.regions + len(base.labelled), base.regions).astype(np.uint8),
     )
 
 

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fastinst_rt.backends.allocator import keep_freed_memory
-from fastinst_rt.errors import UsageError
+from fastinst_rt.backends.hardware import resolve_device
+from fastinst_rt.errors import UsageError, WeightsError
 from fastinst_rt.models.fastinst import FastInst, Prediction, Trace
 from fastinst_rt.training.config import RunConfig, TrainConfig
 from fastinst_rt.training.criterion import Criterion, LossWeights
-from fastinst_rt.training.journal import LOG, Log, load_checkpoint, save_checkpoint
+from fastinst_rt.training.journal import LOG, Log, load_checkpoint, make_folder, save_checkpoint
 from fastinst_rt.training.loader import Batch, SampleStream, Slots, make_loader
 from fastinst_rt.training.matcher import Matcher
 from fastinst_rt.training.optimizer import AveragedWeights, parameter_groups, rate_factor, set_rate
@@ -46,11 +47,14 @@ class Process:
 
         Args:
             device: "auto", "cpu", "cuda" or "cuda:N".
+
+        Raises:
+            UsageError: for a device that does not exist here.
         """
         local = int(os.environ.get("LOCAL_RANK", "0"))
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        where = torch.device(f"cuda:{local}" if device == "cuda" else device)
+        if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+            device = f"cuda:{local}"
+        where = torch.device(resolve_device(device))
         if where.type == "cpu":
             keep_freed_memory()
         if "WORLD_SIZE" not in os.environ:
@@ -108,6 +112,10 @@ class Trainer:
         folder: where checkpoint and log go.
         process: this process.
         resume: go on from the folder's checkpoint where there is one; the schedule may have changed since.
+
+    Raises:
+        OutputError: the folder cannot be made.
+        WeightsError: the checkpoint is damaged, or of another network or recipe.
     """
 
     def __init__(
@@ -131,7 +139,7 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(parameter_groups(self.net, config.optimizer), lr=config.optimizer.lr)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=config.run.amp == "fp16")
         self._average = AveragedWeights(self.net, config.optimizer.ema_decay) if config.optimizer.ema_decay else None
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if resume:
             self._restore()
         self._step_module: nn.Module = self._objective
@@ -224,6 +232,15 @@ class Trainer:
         state = load_checkpoint(self.folder)
         if state is None:
             return
+        try:
+            self._take(state)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise WeightsError(
+                f"The checkpoint in {self.folder} is not one of this network and recipe: {str(error).splitlines()[0]}",
+                "Give the configuration it was made with, or another folder.",
+            ) from error
+
+    def _take(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         base = [group["base_lr"] for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])

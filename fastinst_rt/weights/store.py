@@ -181,11 +181,14 @@ def _spec_from(header: Mapping[str, str]) -> ModelSpec:
         key: tuple(value) if isinstance(value, list) else value
         for key, value in json.loads(header["architecture"]).items()
     }
-    written = ModelSpec(name=header["model"], categories=Categories(**classes), **architecture)
+    name = header["model"]
+    named = get_spec(name) if name in list_models() else None
+    if named is not None:
+        architecture.setdefault("nms_iou", named.nms_iou)  # no part of the weights: older files do not tell it
+    written = ModelSpec(name=name, categories=Categories(**classes), **architecture)
     # the published figures are the zoo's to tell, and only of the model as published
     unpublished: dict[str, Any] = dict.fromkeys(_PUBLISHED)
-    named = get_spec(written.name) if written.name in list_models() else written
-    return named if replace(named, **unpublished) == written else written
+    return named if named is not None and replace(named, **unpublished) == written else written
 
 
 def _storable(name: str, tensor: Tensor, half: bool) -> Tensor:

@@ -126,6 +126,18 @@ def test_what_differs_in_the_environment_is_listed() -> None:
     assert set(compare(a, changed).differences) == {"torch_threads"}
 
 
+def test_rows_that_measured_something_else_are_said_to() -> None:
+    a, b = report(row("eager", 0.1)), report(row("eager", 0.1))
+    (measured,) = b.rows
+    other = replace(measured, subject=replace(measured.subject, model="another", padded=(320, 416), engine_sha256="1"))
+    found = compare(a, replace(b, rows=(other,), notes=("Measured on street.mp4.",)))
+    assert found.differences == {
+        "model": ("eager", "another"),
+        "padded": ((448, 800), (320, 416)),
+        "notes": (("Random weights.",), ("Measured on street.mp4.",)),
+    }
+
+
 def test_an_injected_sleep_of_ten_per_cent_is_found_on_a_real_clock() -> None:
     protocol = Protocol(samples=60, seconds=2, least_samples=3, least_seconds=0, warm_up=0.05, warm_up_limit=0.3)
 

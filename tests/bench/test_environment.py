@@ -27,7 +27,7 @@ def test_own_work_is_not_foreign_load() -> None:
         before, at=before.at + 10, own_seconds=before.own_seconds + 10, cpu_seconds=(before.cpu_seconds or 0) + 10
     )
     busy_before = replace(before, cpu_seconds=before.cpu_seconds or 0)
-    assert environment.foreign_load(busy_before, busy) == 0
+    assert environment.foreign_load(busy_before, busy) == pytest.approx(0, abs=1e-9)
     others = replace(busy, cpu_seconds=(before.cpu_seconds or 0) + 10 + 5)
     assert environment.foreign_load(busy_before, others) == pytest.approx(5 / (10 * cores))
     stolen = replace(busy, stolen_seconds=(before.stolen_seconds or 0) + 2)

@@ -66,6 +66,13 @@ def test_a_first_call_that_was_made_already_is_not_made_again() -> None:
     assert record.seconds >= 0.9
 
 
+def test_a_slow_first_call_takes_nothing_from_the_warm_up() -> None:
+    loaded = Variant(lambda: None, ScriptedTimer([0.01] * 50), first_call=2 * BRIEF.warm_up_limit)
+    record, median = warm_up(loaded, BRIEF)
+    assert record.settled
+    assert median == 0.01  # not the first call: it says how many samples are taken
+
+
 def test_blocks_of_the_variants_take_turns_and_turn_around() -> None:
     calls: list[str] = []
     variants = {name: Variant(lambda name=name: calls.append(name), ScriptedTimer([0.01] * 500)) for name in "ab"}  # type: ignore[misc]

@@ -61,6 +61,12 @@ def test_equal_runs_seldom_differ() -> None:
     assert false <= 4  # 99 % intervals of ten blocks; the bootstrap of so few blocks is a little narrow
 
 
+def test_three_blocks_each_can_tell_nothing() -> None:
+    assert not change(np.array([1.0, 1.01, 0.99]), np.array([2.0, 2.01, 1.99])).excludes_zero
+    five = np.array([0.98, 0.99, 1.0, 1.01, 1.02])
+    assert change(five, 2 * five).excludes_zero
+
+
 def test_the_interval_holds_the_change() -> None:
     held = sum((c := change(medians(2 * i, 1.0), medians(2 * i + 1, 1.05))).low <= 0.05 <= c.high for i in range(60))
     assert held >= 54

@@ -13,11 +13,13 @@ from fastinst_rt.bench.paper import paper_tables
 from fastinst_rt.bench.plots import write_plots
 from fastinst_rt.bench.protocol import Protocol
 from fastinst_rt.bench.report import Report, Row, read_json, write_json
-from fastinst_rt.bench.suites import ablation, common, paper, run_suite, stages
+from fastinst_rt.bench.suites import ablation, common, e2e, paper, run_suite, stages
 from fastinst_rt.bench.suites.media import pictures, write_clip
 from fastinst_rt.cli import app
 from fastinst_rt.errors import UsageError
 from fastinst_rt.models.zoo import create_model, get_spec
+
+from .builders import measurement
 
 MODEL = "fastinst-nano"
 TINY = Protocol(samples=4, seconds=0.4, least_samples=3, least_seconds=0, warm_up=0, warm_up_limit=0.1, blocks=3)
@@ -110,6 +112,16 @@ def test_ablation_shares_what_is_the_same_and_compares_the_order(monkeypatch: py
     assert "under 2 %" in statements
 
 
+def test_an_order_that_contradicts_the_papers_does_not_hold() -> None:
+    ours = (c for c in ablation.columns() if c.key in ("I/A", "I/none"))
+    slow, quick = sorted(ours, key=lambda column: column.fps_v100)
+    paper = {slow.key: measurement(0.2, 1), quick.key: measurement(0.1, 2)}
+    other = {slow.key: measurement(0.1, 1), quick.key: measurement(0.2, 2)}
+    few = {key: measurement(0.1, 3, blocks=3) for key in paper}
+    holds = [ablation.orders([slow, quick], samples)[0].holds for samples in (paper, other, few)]
+    assert holds == [True, False, None]
+
+
 def test_the_stages_add_up(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "SIZES", {"small": (72, 128)})
     report = run_suite("stages", settings(model=MODEL, clip=clip))
@@ -125,12 +137,15 @@ def test_the_stages_add_up(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(shares) == pytest.approx(100, abs=0.5)
 
 
-def test_a_clip_is_measured_from_end_to_end(clip: Path) -> None:
+def test_a_clip_is_measured_from_end_to_end(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(e2e, "_affordable", lambda *_: 1000)
     report = run_suite("e2e", settings(model=MODEL, clip=clip))
     rows = by_id(report)
     assert list(rows) == ["e2e/latency", "e2e/throughput"]
     assert all(row.subject.level == "e2e" for row in report.rows)
     assert rows["e2e/throughput"].facts["waiting ms"] >= 0
+    assert [row.facts["frames"] for row in rows.values()] == [12, 12]  # the clip has no more
+    assert rows["e2e/latency"].measurement.warm_up.calls == 2 * 12
     assert next(check for check in report.checks if "lost" in check.statement).holds
 
 

@@ -9,6 +9,8 @@ from fastinst_rt.explain.observation import observe
 from fastinst_rt.explain.places import STRIDE, QueryPlaces, covered, query_places
 from fastinst_rt.models.fastinst import FastInst
 from fastinst_rt.models.zoo import create_model
+from fastinst_rt.postprocess.instances import MAX_PAIRS
+from fastinst_rt.postprocess.nms import mask_nms
 from fastinst_rt.results import Geometry
 
 
@@ -72,3 +74,11 @@ def test_observing_is_the_forward_pass_of_the_network(net: FastInst, image: np.n
     assert len(observe(net, image).trace.head_attention) == 0
     plain = observe(net, image)
     assert torch.allclose(plain.trace.predictions[-1][1], seen.trace.predictions[-1][1], atol=1e-4)
+
+
+def test_what_is_seen_is_what_the_product_gives(image: np.ndarray) -> None:
+    net = create_model("fastinst-nano")  # random weights: its queries hardly differ, so their masks lie on each other
+    assert net.spec.nms_iou is not None
+    seen = observe(net, image, score=0.0).instances
+    assert 0 < len(seen) < MAX_PAIRS
+    assert len(mask_nms(seen, net.spec.nms_iou)) == len(seen)

@@ -1,7 +1,7 @@
 """The weights that ship with the package: there, small, loadable, with a card that says what they are."""
 
-from fastinst_rt.models.zoo import create_model
-from fastinst_rt.weights.locate import bundled_weights
+from fastinst_rt.models.zoo import create_model, get_spec
+from fastinst_rt.weights.locate import bundled_weights, load_network
 from fastinst_rt.weights.store import load_weights
 
 
@@ -17,3 +17,8 @@ def test_nano_ships_with_weights_and_a_model_card() -> None:
     card = path.with_suffix(".md").read_text()
     for part in ("## Accuracy", "## Data", "## Training", "## What it cannot do"):
         assert part in card
+
+
+def test_the_bundled_network_is_the_one_of_the_zoo() -> None:
+    net, _, _ = load_network("fastinst-nano")
+    assert net.spec == get_spec("fastinst-nano")

@@ -111,6 +111,14 @@ def test_copy_paste_puts_instances_in_front() -> None:
     assert mixed.class_ids[-1] == donor.class_ids[0]
 
 
+def test_copy_paste_keeps_what_each_picture_leaves_unsaid() -> None:
+    base, donor = scene(0, (True, True, True)), scene(5, (True, False, False))
+    mixed = copy_pasted(base, donor, [0])
+    said = mixed.labelled[mixed.regions]
+    assert (said[donor.masks[0]] == (True, False, False)).all()
+    assert said[~donor.masks[0]].all()
+
+
 def test_mosaic_keeps_what_each_part_leaves_unsaid() -> None:
     labels = [(True, True, True), (True, False, False), (False, True, False), (False, False, True)]
     mixed = mosaic([scene(i, label) for i, label in enumerate(labels)], (96, 128), np.random.default_rng(0))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastinst_rt.errors import UsageError, WeightsError
+from fastinst_rt.errors import OutputError, UsageError, WeightsError
 from fastinst_rt.training.build import make_source, make_stream
 from fastinst_rt.training.config import RunConfig, TrainConfig
 from fastinst_rt.training.journal import CHECKPOINT
@@ -84,3 +84,24 @@ def test_a_batch_that_cannot_be_shared_is_refused(annotations: Path, tmp_path: P
     )
     with pytest.raises(UsageError, match="batch of 5"):
         start(odd, tmp_path)
+
+
+def test_the_checkpoint_of_another_network_is_refused(annotations: Path, tmp_path: Path) -> None:
+    config = tiny_config(coco_data(annotations), 1, batch=1)
+    start(config, tmp_path).run()
+    source = make_source(config.data)
+    other = tiny_net(source.categories, width=64)
+    with pytest.raises(WeightsError, match="not one of this network"):
+        Trainer(config, other, make_stream(config, source), tmp_path, CPU, resume=True)
+
+
+def test_a_file_where_the_folder_should_be_is_named(annotations: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(OutputError, match="run cannot be made"):
+        start(tiny_config(coco_data(annotations), 1, batch=1), tmp_path / "run")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "banana"])
+def test_a_device_that_is_not_here_is_named(device: str) -> None:
+    with pytest.raises(UsageError, match=device):
+        Process.join(device)

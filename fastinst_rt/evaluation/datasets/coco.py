@@ -70,7 +70,7 @@ class CocoInstances:
             the file's own categories in the order of their ids.
 
     Raises:
-        SourceOpenError: the file is missing or not an instances file.
+        SourceOpenError: the file is missing or not an instances file, or an annotation of it has no outline.
     """
 
     def __init__(self, json_path: Path, image_dir: Path, categories: Categories | None = None) -> None:
@@ -84,12 +84,21 @@ class CocoInstances:
             self._class_of = {number: index for index, number in enumerate(self.categories.dataset_ids)}
             for annotation in content["annotations"]:
                 if annotation["category_id"] in self._class_of:
+                    self._check(annotation)
                     self._annotations[annotation["image_id"]].append(annotation)
         except (KeyError, TypeError) as error:
             raise SourceOpenError(
                 f"The file {self.json_path} is not a COCO instances file: {error} is missing or of the wrong kind.",
                 "Give a file with the lists images, annotations and categories, such as instances_val2017.json.",
             ) from error
+
+    def _check(self, annotation: Mapping[str, Any]) -> None:
+        if not _is_outline(annotation["segmentation"]) or not isinstance(annotation["area"], int | float):
+            raise SourceOpenError(
+                f"The annotation {annotation.get('id', 'without id')} in {self.json_path} has no outline or no area; "
+                "boxes alone do not say where an instance is.",
+                "Remove it, or give its segmentation (polygons of three points or more, or RLE) and its area.",
+            )
 
     def __len__(self) -> int:
         return len(self._images)
@@ -146,6 +155,13 @@ class CocoInstances:
             segmentations=tuple(a["segmentation"] for a in found),
             labelled=self.labelled(index),
         )
+
+
+def _is_outline(segmentation: Any) -> bool:
+    """Whether it is what `to_rle` takes."""
+    if isinstance(segmentation, list):
+        return bool(segmentation) and all(isinstance(p, list) and len(p) >= 6 for p in segmentation)
+    return isinstance(segmentation, dict) and "counts" in segmentation
 
 
 def to_rle(segmentation: Any, size: Size) -> RLE:

@@ -117,3 +117,9 @@ def test_the_real_validation_file(shared_data: Path) -> None:
         assert labels[index].masks.shape[1:] == data.image(index).shape[:2]
         # the area of a stored outline and of its raster differ by about half its perimeter at most
         np.testing.assert_allclose(labels[index].masks.sum((1, 2)), labels[index].areas, rtol=0.25, atol=60)
+
+
+@pytest.mark.parametrize("segmentation", [[], [[1, 1, 5, 5]], {"size": [6, 8]}, None])
+def test_an_annotation_without_an_outline_is_named(tmp_path: Path, segmentation: Any) -> None:
+    with pytest.raises(SourceOpenError, match=r"annotation 4 .* no outline"):
+        CocoInstances(write(tmp_path, [annotation(4, 7, segmentation)]), tmp_path)
