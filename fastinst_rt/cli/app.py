@@ -21,7 +21,7 @@ class _ErrorsAsSentences(TyperGroup):
             return super().invoke(ctx)
         except FastInstError as error:
             if wants_traceback(ctx):
-                raise
+                print_traceback(error)
             print_error(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
@@ -31,6 +31,15 @@ class _ErrorsAsSentences(TyperGroup):
 def wants_traceback(ctx: typer.Context) -> bool:
     """Whether `--verbose` was given to the command that runs."""
     return bool(ctx.find_root().meta.get("verbose"))
+
+
+def print_traceback(error: FastInstError) -> None:
+    """Where an error comes from, on stderr; FFmpeg's messages in it quote URLs, which lose their credentials."""
+    import traceback
+
+    from fastinst_rt.video.urls import redact_all
+
+    print(redact_all("".join(traceback.format_exception(error))), end="", file=sys.stderr)
 
 
 def print_error(error: FastInstError) -> None:

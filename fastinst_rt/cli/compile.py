@@ -72,6 +72,7 @@ def compile_(
     frame_size, input_size = _pair(frame, "--frame"), _pair(size, "--input")
 
     from rich.console import Console
+    from rich.markup import escape
 
     from fastinst_rt.backends.compiling import CompileRequest, compile_engine
     from fastinst_rt.preprocess import resize_rule
@@ -98,7 +99,9 @@ def compile_(
         rebuild=rebuild,
     )
     with console.status(f"compiling {model}") as status:
-        folder, manifest = compile_engine(net, request, lambda step, _: status.update(f"compiling {model}: {step}"))
+        folder, manifest = compile_engine(
+            net, request, lambda step, _: status.update(f"compiling {model}: {escape(step)}")
+        )
     _print_result(console, folder, manifest)
 
 

@@ -26,6 +26,7 @@ def register(parent: typer.Typer) -> None:
 def list_(engine_dir: options.EngineDir = None, as_json: AsJson = False, verbose: options.Verbose = False) -> None:  # noqa: ARG001
     """List the stored engines, with their speed when they were built."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from fastinst_rt.backends.care import describe
@@ -42,10 +43,10 @@ def list_(engine_dir: options.EngineDir = None, as_json: AsJson = False, verbose
             title, justify="right" if title in ("ms", "x eager", "MB", "batch") else "left", overflow="fold"
         )
     for one in found:
-        table.add_row(*one.cells())
+        table.add_row(*map(escape, one.cells()))
     console = Console()
     console.print(table if found else "no engine yet: they are built on first use, or by [b]fastinst-rt compile[/]")
-    console.print(f"in {store.folder}", style="dim", highlight=False)
+    console.print(f"in {store.folder}", style="dim", highlight=False, markup=False)
     if any(one.refusal for one in found):
         console.print("[b]fastinst-rt engines verify[/] says why one is not usable", style="dim", highlight=False)
 

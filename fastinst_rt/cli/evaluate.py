@@ -74,7 +74,7 @@ def evaluate(
 
     labels = run.open_data(task, data, images, split)  # first: a wrong path should not cost the time to build an engine
     console = Console(stderr=True, quiet=quiet)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=quiet) as bar:
         item = bar.add_task("loading", total=None)
         with open_segmenter(
@@ -102,6 +102,6 @@ def evaluate(
     path = "exact" if exact else "fast"
     report = replace(report, settings={"model": model, "engine": engine, "masks": path, "data": str(data)})
     Console().print(report.tables())
-    console.print(f"model {model}, engine {engine}, {path} masks", highlight=False)
+    console.print(f"model {model}, engine {engine}, {path} masks", highlight=False, markup=False)
     if json_file is not None:
         report.save(json_file)

@@ -80,7 +80,7 @@ def image(
         )
         engine = segmenter.engine_name
     if report.written:
-        console.print(f"{len(report.written)} pictures, {report.instances} instances, engine {engine}")
+        console.print(f"{len(report.written)} pictures, {report.instances} instances, engine {engine}", markup=False)
     if json_summary is not None:
         summary = {
             "pictures": len(report.written),

@@ -65,6 +65,8 @@ def live(
     """Segment a camera, a stream or a clip live, in a window."""
     from fractions import Fraction
 
+    from rich.markup import escape
+
     from fastinst_rt.cli.progress import RunDisplay, print_summary, write_summary
     from fastinst_rt.cli.segmenting import open_segmenter
     from fastinst_rt.render import Layers, Overlay
@@ -92,7 +94,7 @@ def live(
     def begin(url: str | None) -> Watch:
         display.console.print(f"{opened.info.name}: {opened.info.width}x{opened.info.height}", markup=False)
         if url is not None:
-            display.console.print(f"watch at [bold]{url}[/]")
+            display.console.print(f"watch at [bold]{escape(url)}[/]")
         return display.begin(opened.info)
 
     def end(run: Summary) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.markup import escape
+
 from fastinst_rt.cli.progress import RunDisplay, print_summary, write_summary
 from fastinst_rt.errors import FastInstError, SourceLostError, SourceOpenError
 from fastinst_rt.video.jobs import Network, Settings, run_job
@@ -36,7 +38,7 @@ def run_jobs(
                 failures += 1
                 first = first or error
                 if len(jobs) > 1:
-                    display.console.print(f"[red]failed[/] {error}", markup=True)
+                    display.console.print(f"[red]failed[/] {escape(str(error))}")
     finally:
         display.end()
         if json_summary is not None and runs:

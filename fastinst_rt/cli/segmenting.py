@@ -28,7 +28,9 @@ def open_segmenter(
     exact: bool = False,
 ) -> "Segmenter":
     """The segmenter that the shared options describe; loading it takes a moment, so the user is told."""
-    with console.status(f"loading {model} ..."):
+    from rich.markup import escape
+
+    with console.status(f"loading {escape(model)} ..."):
         from fastinst_rt.segmenter import Segmenter
 
         return Segmenter.from_pretrained(

@@ -104,10 +104,12 @@ def video(
 
     display = RunDisplay(quiet)
     if resume:
+        from fastinst_rt.video.urls import redact
+
         finished = [job for job in jobs if job.outputs.are_complete()]
         jobs = [job for job in jobs if job not in finished]
         for job in finished:
-            display.console.print(f"{job.source}: complete, skipped", markup=False)
+            display.console.print(f"{redact(job.source)}: complete, skipped", markup=False)
         if not jobs:
             return
     settings = Settings(

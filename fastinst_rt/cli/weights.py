@@ -40,6 +40,7 @@ def register(parent: typer.Typer) -> None:
 def list_(cache_dir: CacheDir = None, verbose: Verbose = False) -> None:  # noqa: ARG001
     """Say for every model where its weights are."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from fastinst_rt.weights.catalogue import holdings
@@ -51,7 +52,7 @@ def list_(cache_dir: CacheDir = None, verbose: Verbose = False) -> None:  # noqa
     for holding in holdings(cache_dir):
         size = "" if holding.path is None else f"{holding.path.stat().st_size / 1e6:.1f}"
         file = str(holding.path or holding.spec.checkpoint or "")
-        table.add_row(holding.spec.name, words.get(holding.origin, holding.origin), size, file)
+        table.add_row(holding.spec.name, words.get(holding.origin, holding.origin), size, escape(file))
     Console().print(table)
 
 

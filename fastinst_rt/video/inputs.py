@@ -31,13 +31,17 @@ def expand_inputs(inputs: Iterable[str]) -> list[str]:
 
 def _expand(text: str) -> list[str]:
     path = Path(text)
-    if text in ("-",) or text.startswith("test:") or text.isdecimal() or is_url(text) or path.is_file():
+    if text == "-" or text.startswith("test:") or is_url(text):
         return [text]
+    if path.is_file():
+        return [_as_path(text)]
     if path.is_dir():
         videos = [str(f) for f in path.iterdir() if f.suffix.lower() in VIDEO_SUFFIXES and _is_finished(f)]
         if not videos:
             raise SourceOpenError(f"{text} holds no video.", "Name a folder with videos, or the files themselves.")
         return sorted(videos, key=_natural)
+    if text.isdecimal():  # only now: a folder may be named 2024
+        return [text]
     if re.search(r"%0?\d*d", path.name):
         return [text]
     if glob.has_magic(text):
@@ -45,10 +49,15 @@ def _expand(text: str) -> list[str]:
         matches = [m for m in glob.glob(text, recursive=True) if _is_finished(Path(m))]  # noqa: PTH207
         if not matches:
             raise SourceOpenError(f"Nothing matches {text}.", "Check the pattern and the folder.")
-        return sorted(matches, key=_natural)
+        return [_as_path(match) for match in sorted(matches, key=_natural)]
     if path.exists():  # a device, a pipe
         return [text]
     raise SourceOpenError(f"{text} is not there.", "Check the name and the folder.")
+
+
+def _as_path(file: str) -> str:
+    """The name of a file such that nobody takes it for the number of a camera."""
+    return f"./{file}" if file.isdecimal() else file
 
 
 def _is_finished(file: Path) -> bool:

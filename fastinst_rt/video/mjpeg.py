@@ -88,11 +88,15 @@ class MjpegSink:
         self._names = {"source": source, "engine": engine}
 
     def write(self, frame: Frame, annotated: npt.NDArray[np.uint8] | None, instances: Instances) -> None:  # noqa: ARG002
-        """See `Sink.write`: takes note of the picture and waits for nobody."""
-        if annotated is None:
-            return
+        """See `Sink.write`: takes note of the picture and waits for nobody.
+
+        A frame that was not drawn, since nobody watched, makes the picture before it an old one: it is forgotten, so
+        that the next viewer waits for his own.
+        """
         with self._arrival:
             self._picture = annotated
+            if annotated is None:
+                return
             self._number += 1
             self._arrival.notify_all()
 
@@ -134,7 +138,7 @@ class MjpegSink:
     def next_jpeg(self, after: int) -> tuple[int, bytes] | None:
         """The newest picture with a number over `after` and its number; waits for it; None at the end."""
         with self._arrival:
-            while self._number <= after and not self._ended:
+            while (self._picture is None or self._number <= after) and not self._ended:
                 self._arrival.wait()
             if self._ended or self._picture is None:
                 return None

@@ -222,4 +222,5 @@ def header_stripper(name: str, copy: Stream, packet: "Packet[Stream]") -> BitStr
     codec = None if copy.codec_context is None else copy.codec_context.codec.canonical_name
     if codec != "aac" or name not in ("mp4", "mov") or bytes(packet)[:1] != b"\xff" or bytes(packet)[1] & 0xF0 != 0xF0:
         return None
-    return BitStreamFilterContext("aac_adtstoasc", packet.stream)
+    # By its name: the stream of the packet is gone with its container where the source ended or was lost meanwhile.
+    return BitStreamFilterContext("aac_adtstoasc", "aac")

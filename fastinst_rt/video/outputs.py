@@ -10,6 +10,7 @@ from fastinst_rt.errors import UsageError
 from fastinst_rt.pictures import make_folder
 from fastinst_rt.video import jsonl_sink, muxing
 from fastinst_rt.video.inputs import VIDEO_SUFFIXES
+from fastinst_rt.video.urls import bare, is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ def _target(option: Path | None, stem: str, suffix: str, suffixes: Iterable[str]
 
 
 def _stem(source: str) -> str:
-    """A file name for what comes from a source: of a path its stem, of anything else what a file system takes."""
-    path = Path(source)
-    return path.stem if path.exists() else re.sub(r"[^\w.-]+", "-", source).strip("-.") or "stdin"
+    """A file name for what comes from a source: of a path its stem, of anything else what a file system takes.
+
+    File names are seen by others, so a URL leaves its credentials and its query behind.
+    """
+    if not is_url(source) and Path(source).exists():
+        return Path(source).stem
+    return re.sub(r"[^\w.-]+", "-", bare(source)).strip("-.") or "stdin"

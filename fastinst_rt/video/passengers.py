@@ -2,7 +2,8 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,11 @@ class Passengers:
     interleaves its streams.
 
     Attributes:
-        streams: the streams that may be copied, as templates for a muxer.
-        others: streams that no copy can be made of (attached pictures, data, a second picture track).
+        streams: the streams that may be copied, as templates for a muxer. They point into the open container, so a
+            sink may look at them inside `boarding` only; none once the source is closed.
+        others: the same for streams that no copy can be made of (attached pictures, data, a second picture track).
         chapters: of the source, as PyAV has them.
+        closed: whether the source is gone, which leaves only the packets that were read before.
     """
 
     def __init__(
@@ -45,17 +48,20 @@ class Passengers:
         self._waiting: deque[tuple[Fraction, Packet[Stream]]] = deque()
         self._boarded = False
         self._kept = True
+        self.closed = False
 
-    def board(self) -> bool:
+    @contextmanager
+    def boarding(self) -> Iterator[bool]:
         """Packets are kept for the caller; from the first one if the frames do not flow yet.
 
-        False where another sink takes them already: a packet goes one way only.
+        Inside `with` the source stays open, so that muxers can be given copies of `streams` and `others`.
+        False where the source is closed, or another sink takes the packets already: a packet goes one way only.
         """
         with self._lock:
-            if self._boarded:
-                return False
-            self._boarded = self._kept = True
-            return True
+            free = not self._boarded and not self.closed
+            if free:
+                self._boarded = self._kept = True
+            yield free
 
     def depart(self) -> None:
         """The frames start to flow: without a sink on board the packets go to nobody."""
@@ -69,6 +75,15 @@ class Passengers:
         with self._lock:
             self._boarded = self._kept = False
             self._waiting.clear()
+
+    def close(self) -> None:
+        """The source is about to go: nobody boards any more; a sink on board takes what was read before."""
+        with self._lock:
+            self.closed = True
+            self._kept = False
+            self.streams = self.others = ()
+            if not self._boarded:
+                self._waiting.clear()
 
     def put(self, packet: "Packet[Stream]", seconds: Fraction) -> None:
         """Adds a packet that the demuxer read; `seconds` is its time on the source's clock."""

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +83,7 @@ class Pipeline:
         self._captured: Queue[Frame] = self._make_queue(plan)
         self._segmented = Queue[_Segmented](plan.queue if self.policy is Policy.EVERY else 1, self._count_drop)
         self._pulses = {name: Pulse(name) for name in ("source", "infer", "render")}
-        patience = Patience(plan.patience.warn, None) if source.info.live else plan.patience
-        self._watchdog = Watchdog(self._pulses, patience)
+        self._watchdog = Watchdog(self._pulses, _patience_with(source, plan.patience))
         self._failure: BaseException | None = None
         self._failing = threading.Lock()
         self._state = "ready"
@@ -93,6 +92,7 @@ class Pipeline:
         self._unpaused.set()
         self._over = threading.Event()
         self._started_at = 0.0
+        self._first_at: float | None = None
 
     def _make_queue(self, plan: Plan) -> Queue[Frame]:
         if self.policy is Policy.EVERY:
@@ -174,6 +174,7 @@ class Pipeline:
                     else:
                         attend(TICK)
                     self._watchdog.check()
+                    self._limit_reached()  # here too: a source that was lost may deliver no frame any more
                     if on_progress is not None:
                         on_progress(self.snapshot())
             except BaseException as error:
@@ -237,15 +238,14 @@ class Pipeline:
         pulse, meters = self._pulses["source"], self.meters
         try:
             frames = self.source.frames()
-            started = 0.0
-            while not self._limit_reached(started):
+            while not self._limit_reached():
                 before = time.monotonic()
                 with pulse.working(f"frame {meters.frames_in}"):
                     frame = next(frames, None)
                 if frame is None:
                     break
                 now = time.monotonic()
-                started = started or now
+                self._first_at = self._first_at or now
                 meters.decoded(now - before)
                 self._captured.put(frame)
         except Stopped:
@@ -255,10 +255,11 @@ class Pipeline:
         finally:
             self._captured.close()
 
-    def _limit_reached(self, started: float) -> bool:
-        frames, seconds = self._plan.frames, self._plan.seconds
+    def _limit_reached(self) -> bool:
+        """Whether the plan's last frame has come or its time is over; the source is stopped then."""
+        frames, seconds, first_at = self._plan.frames, self._plan.seconds, self._first_at
         reached = (frames is not None and self.meters.frames_in >= frames) or (
-            seconds is not None and started > 0 and time.monotonic() - started >= seconds
+            seconds is not None and first_at is not None and time.monotonic() - first_at >= seconds
         )
         if reached:
             self.source.stop()
@@ -347,3 +348,8 @@ class Pipeline:
                 self._sinks.remove(sink)
                 self._retired_notes += sink.notes
                 sink.close()
+
+
+def _patience_with(source: Source, patience: Patience) -> Patience:
+    """For ever where frames are waited for: a live source may come back, and whoever feeds stdin may take his time."""
+    return replace(patience, source=None) if source.info.live or source.info.kind == "stdin" else patience

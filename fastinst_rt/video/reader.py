@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fastinst_rt.results import Frame
 from fastinst_rt.video.deinterlace import Deinterlacer, is_interlaced
 from fastinst_rt.video.passengers import Passengers, stream_name
 from fastinst_rt.video.picture import PictureConverter
+from fastinst_rt.video.seeking import Packets, seek_before
 from fastinst_rt.video.sources import Colour, SourceInfo, SourceOptions
 from fastinst_rt.video.timeline import Timeline
 from fastinst_rt.video.truncation import missing_part
@@ -39,6 +41,7 @@ class Reader:
 
     Raises:
         SourceOpenError: it holds no picture that can be decoded.
+        UsageError: a cut that cannot be meant.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Reader:
         if not options.live:  # a file's damaged pictures come out as far as they can be concealed, as players show them
             self._stream.codec_context.flags |= Flags.output_corrupt
         self._time_base = self._stream.time_base or Fraction(1, 90000)
+        self._zero = self._stream.start_time or 0
         self._rate = self._stream.average_rate or self._stream.guessed_rate
         self._timeline = Timeline(self._time_base, self._rate)
         self._damaged = self._packets = self._pictures = 0
@@ -67,6 +71,7 @@ class Reader:
         self._remarks: list[str] = []
         self.passengers = _passengers(container, self._stream)
         self._start, self._end = self._cut()
+        self._ahead: Packets = self._go_to_start()
         self._decoded = self._decode()
         first = next((f for f in self._decoded if self._start is None or (f.pts or 0) >= self._start), None)
         if first is None:
@@ -100,7 +105,8 @@ class Reader:
         self._stopped = True
 
     def close(self) -> None:
-        """Closes the container."""
+        """Closes the container; nobody boards the passengers any more."""
+        self.passengers.close()
         self._decoded.close()
         self._container.close()
 
@@ -158,8 +164,9 @@ class Reader:
     def _demux(self) -> "Iterator[Packet[Stream]]":
         """Packets of the picture and passenger streams, up to the end, the cut's end or the place where it breaks."""
         truncated = False
+        ahead, self._ahead = self._ahead, []
         try:
-            for packet in self._container.demux(self._stream, *self.passengers.streams):
+            for packet in chain(ahead, self._container.demux(self._stream, *self.passengers.streams)):
                 if packet.dts is None and packet.size == 0 and packet.stream is not self._stream:
                     continue  # the demuxer's own mark of the end
                 if packet.is_corrupt and not truncated:
@@ -195,21 +202,24 @@ class Reader:
         self.passengers.put(packet, seconds)
 
     def _cut(self) -> tuple[int | None, int | None]:
-        """Start and end in units of the stream, and the container put before the start."""
-        zero = self._stream.start_time or 0
-        units = [
-            None if at is None else zero + round(Fraction(at) / self._time_base)
+        """Start and end in units of the stream."""
+        start, end = (
+            None if at is None else self._zero + round(Fraction(at) / self._time_base)
             for at in (self._options.start, self._options.end)
-        ]
-        start, end = units
+        )
         if start is not None and end is not None and end <= start:
             raise UsageError("The end of the cut is not after its start.", "Give an --end later than --start.")
-        if start is not None and start > zero:
-            try:
-                self._container.seek(start, stream=self._stream)
-            except av.FFmpegError:
-                self._remarks.append("The source cannot be searched; it was read from the beginning.")
         return start, end
+
+    def _go_to_start(self) -> Packets:
+        """Puts the container before the start of the cut; the packets that this has read."""
+        if self._start is None or self._start <= self._zero:
+            return []
+        try:
+            return seek_before(self._container, self._stream, self.passengers.streams, self._start)
+        except av.FFmpegError:
+            self._remarks.append("The source cannot be searched; it was read from the beginning.")
+            return []
 
     def _describe(self, kind: str, path: Path | None, first: VideoFrame) -> SourceInfo:
         stream, options = self._stream, self._options
@@ -269,9 +279,15 @@ class Reader:
 
 def _picture_stream(container: InputContainer, name: str) -> VideoStream:
     """The stream to segment: the best one that is no cover picture."""
-    found: list[VideoStream] = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not found:
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not moving:
         raise SourceOpenError(f"{name} holds no video stream.", "Name a file with moving pictures.")
+    found: list[VideoStream] = [s for s in moving if s.codec_context is not None]
+    if not found:
+        raise SourceOpenError(
+            f"{name} holds video of a codec that FFmpeg cannot decode.",
+            "Convert it to H.264 with the program that made it, or name another file.",
+        )
     best = container.streams.best("video")
     return best if isinstance(best, VideoStream) and best in found else found[0]
 

@@ -1,5 +1,6 @@
 """Where frames come from: what every source offers, and the front door that tells the kinds apart."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from fastinst_rt.errors import SourceOpenError
+from fastinst_rt.errors import SourceOpenError, UsageError
 from fastinst_rt.results import Frame
 from fastinst_rt.video.passengers import Passengers
 from fastinst_rt.video.urls import is_url
@@ -118,6 +119,9 @@ class SourceOptions:
         size: (width, height) asked of a camera.
         rate: frames a second asked of a camera, or meant by a sequence of pictures.
         open_timeout, read_timeout: seconds a URL, stdin or camera may stay silent.
+
+    Raises:
+        UsageError: a start or end that is no number.
     """
 
     live: bool = False
@@ -128,6 +132,13 @@ class SourceOptions:
     rate: Fraction | None = None
     open_timeout: float = 10.0
     read_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for at in (self.start, self.end):
+            if at is not None and not math.isfinite(at):
+                raise UsageError(
+                    f"{at} is no time in a video.", "Give --start and --end in seconds, or leave them out."
+                )
 
 
 def open_source(spec: str | Path, options: SourceOptions | None = None) -> Source:

@@ -17,7 +17,7 @@ from fastinst_rt.video.passengers import Passengers
 from fastinst_rt.video.sources import SourceInfo, SourceOptions
 
 _SPEC = re.compile(
-    r"test:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<rate>\d+(?:\.\d+)?(?:/\d+)?))?(?:,?frames=(?P<frames>\d+))?"
+    r"test:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<rate>\d+(?:\.\d+|/0*[1-9]\d*)?))?(?:,?frames=(?P<frames>\d+))?"
 )
 _BROADCAST = {Fraction("29.97"): Fraction(30000, 1001), Fraction("23.976"): Fraction(24000, 1001),
               Fraction("59.94"): Fraction(60000, 1001)}  # fmt: skip

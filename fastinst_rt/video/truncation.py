@@ -29,11 +29,15 @@ def missing_part(container: InputContainer, last_end: Fraction) -> str | None:
                 return "the file is shorter than its index says"
     if container.duration and any(name in _STATE_DURATION for name in names):
         stated = Fraction(container.duration, av.time_base)
+        missing = stated - (last_end - _zero_of_duration(container, names))
         # In Matroska the last block's duration may be rounded or left out: half a second is no cut.
-        if stated - (last_end - _start(container)) > Fraction(1, 2):
-            return f"it ends {float(stated - last_end):.1f} seconds before the time in its header"
+        if missing > Fraction(1, 2):
+            return f"it ends {float(missing):.1f} seconds before the time in its header"
     return None
 
 
-def _start(container: InputContainer) -> Fraction:
+def _zero_of_duration(container: InputContainer, names: list[str]) -> Fraction:
+    """Seconds from which the stated duration counts: the first packet, but in Matroska the zero of its clock."""
+    if "matroska" in names:
+        return Fraction(0)
     return Fraction(container.start_time or 0, av.time_base)

@@ -79,12 +79,9 @@ class VideoWriter:
         self._container.metadata.update(muxing.content_tags(source.info.metadata))
         self._copies: dict[int, Stream] = {}
         self._strippers: dict[int, BitStreamFilterContext | None] = {}
-        self._passengers = passengers
-        if passengers is not None and not passengers.board():
-            self._passengers = None
-            self.notes.append(f"{path.name} has no sound: it goes to another output already.")
-        if self._passengers is not None:
-            self._take_aboard(self._passengers)
+        self._passengers: Passengers | None = None
+        if passengers is not None:
+            self._board(passengers)
 
     def write(self, frame: Frame, packed: VideoFrame) -> None:
         """Encodes one picture (BGR or BGRA, of the source's size) at the time of its frame.
@@ -230,6 +227,19 @@ class VideoWriter:
         self._encoder.configure(stream.codec_context, self._info)
         stream.time_base = self._info.time_base
         return stream
+
+    def _board(self, passengers: Passengers) -> None:
+        """Takes the passengers if they are still to be had, and says so if not."""
+        with passengers.boarding() as on_board:
+            if on_board:
+                self._passengers = passengers
+                self._take_aboard(passengers)
+        if on_board:
+            return
+        if not passengers.closed:
+            self.notes.append(f"{self._path.name} has no sound: it goes to another output already.")
+        elif self._info.has_audio:
+            self.notes.append(f"{self._path.name} has no sound: that of the source has ended.")
 
     def _take_aboard(self, passengers: Passengers) -> None:
         """Makes a stream for each passenger that the container can carry, and names those that stay behind."""

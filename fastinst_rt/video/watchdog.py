@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from fastinst_rt.errors import EngineError, FastInstError, OutputError, SourceLostError
 
+_SUSPENDED = 1.0
+"""Seconds between two looks after which the whole process must have stood still (Ctrl-Z): no fault of a stage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -14,7 +17,8 @@ class Patience:
 
     Attributes:
         warn: after which the user is told.
-        source: for the next frame. Live sources have time-outs of their own and may wait for a camera to come back.
+        source: for the next frame. Live sources have time-outs of their own and may wait for a camera to come back,
+            and stdin is as slow as who feeds it: the pipeline waits for both for ever.
         first_infer: for the first inference, which may compile.
         infer: for every other inference.
         render: for drawing and writing one frame.
@@ -34,12 +38,14 @@ class Pulse:
         self.stage = stage
         self.done = 0
         self._since: float | None = None
+        self._excused = 0.0
         self._what = ""
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """Marks a piece of work, e.g. `frame 37`."""
         self._what = what
+        self._excused = 0.0
         self._since = time.monotonic()
         try:
             yield
@@ -50,7 +56,11 @@ class Pulse:
     def still_for(self) -> tuple[float, str]:
         """Seconds the present piece of work has taken (0 when there is none), and what it is."""
         since = self._since
-        return (0.0 if since is None else time.monotonic() - since), self._what
+        return (0.0 if since is None else max(0.0, time.monotonic() - since - self._excused)), self._what
+
+    def excuse(self, seconds: float) -> None:
+        """Takes off the present piece of work, as far as it is that old, time in which it could not move."""
+        self._excused += min(seconds, self.still_for()[0])
 
 
 class Watchdog:
@@ -60,6 +70,7 @@ class Watchdog:
         self._pulses = pulses
         self._patience = patience
         self._warned: set[tuple[str, int]] = set()
+        self._checked_at = time.monotonic()
         self.warnings: list[str] = []
 
     def check(self) -> None:
@@ -68,6 +79,10 @@ class Watchdog:
         Raises:
             SourceLostError, EngineError, OutputError: a stage has stood still for longer than it may.
         """
+        before, self._checked_at = self._checked_at, time.monotonic()
+        if self._checked_at - before > _SUSPENDED:
+            for pulse in self._pulses.values():
+                pulse.excuse(self._checked_at - before)
         for stage, pulse in self._pulses.items():
             done = pulse.done
             seconds, what = pulse.still_for()

@@ -115,7 +115,9 @@ def test_list(stored: Path) -> None:
 
 
 def test_list_of_nothing(tmp_path: Path) -> None:
-    assert "no engine yet" in _run(tmp_path / "none", "engines", "list").stdout
+    said = _run(tmp_path / "none [a]", "engines", "list").stdout
+    assert "no engine yet" in said
+    assert "none [a]" in said.replace("\n", "")
 
 
 def test_verify_good(stored: Path) -> None:

@@ -62,6 +62,7 @@ def test_picture_json_and_masks(photo: Path, tmp_path: Path) -> None:
         (["photo.jpg", "--weights", "missing.safetensors"], 7, "missing.safetensors"),
         (["photo.jpg", "--classes", "persn"], 2, "persn"),
         (["photo.jpg", "--model", "fastinst-d9"], 2, "fastinst-d9"),
+        (["photo.jpg", "--model", "[/d9]"], 2, "[/d9]"),
         (["photo.jpg", "-o", "photo.jpg"], 2, "the input itself"),
         (["photo.jpg", "-o", "text.jpg/below"], 6, "cannot be made"),
     ],

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from fastinst_rt.cli import app
 from fastinst_rt.segmenter import Segmenter
+from tests.video.servers import serving
 
 from . import sleeping_cli
 from .sleeping_cli import SleepingSegmenter
@@ -97,13 +98,16 @@ def test_options_reach_the_pipeline(network: SleepingSegmenter, clip: Path, tmp_
 def test_folder_with_a_bad_file_does_the_others(clip: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    for name in ("1.mp4", "2.mp4", "10.mp4"):
+    bad = "2 [dQw4w9WgXcQ].mp4"
+    for name in ("1.mp4", bad, "10.mp4"):
         (folder / name).write_bytes(clip.read_bytes())
-    (folder / "2.mp4").write_text("this is no video")
+    (folder / bad).write_text("this is no video")
     result = run(folder, "-o", out)
     assert result.exit_code == 3
     assert sorted(path.name for path in out.iterdir()) == ["1.mp4", "10.mp4"]
-    assert "2.mp4" in result.output
+    for start in ("failed ", "error: "):
+        (line,) = [line for line in result.output.splitlines() if line.startswith(start)]
+        assert bad in line
 
 
 def test_resume_skips_what_is_complete_and_redoes_what_is_not(
@@ -163,6 +167,42 @@ def test_what_cannot_work_is_said_in_a_sentence(
     assert "Traceback" not in result.output
     assert clip.read_bytes() == before
     assert not list(tmp_path.glob(".*part*"))
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("{tmp}/gone.mp4", "-o", "{tmp}/o.mp4"), 3),
+        (("{tmp}/text.mp4", "-o", "{tmp}/o.mp4"), 3),
+        (("test:64x64,frames=3", "-o", "{tmp}/o.xyz"), 2),
+        (("http://u:gehe/im@127.0.0.1:9/in.mp4?token=abc", "-o", "{tmp}/o.mp4"), 3),
+    ],
+)
+def test_verbose_adds_the_traceback_without_secrets_and_keeps_the_code(
+    tmp_path: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    (tmp_path / "text.mp4").write_text("this is no video")
+    result = run(*(text.format(tmp=tmp_path) for text in arguments), "--verbose")
+    assert result.exit_code == code, result.output
+    assert result.output.startswith("Traceback (most recent call last)")
+    assert "error: " in result.output
+    assert "gehe" not in result.output
+    assert "abc" not in result.output
+
+
+@pytest.mark.usefixtures("network")
+def test_secrets_of_urls_are_neither_shown_nor_written(clip: Path, tmp_path: Path) -> None:
+    out, summary = tmp_path / "out", tmp_path / "summary.json"
+    with serving(clip.read_bytes()) as server:
+        url = f"http://admin:hunter2@{server.address}/in.mp4?token=abc"
+        arguments = (url, "-o", out, "--json", out, "--mask-dir", out, "--no-audio", "--json-summary", summary)
+        told = [run(*arguments), run(*arguments, "--resume")]
+    assert [result.exit_code for result in told] == [0, 0], told[0].output
+    assert "complete, skipped" in told[1].output
+    texts = [*(result.output for result in told), summary.read_text(), *(path.name for path in out.iterdir())]
+    texts += [path.read_text() for path in out.glob("*.jsonl")]
+    assert not any(secret in text for text in texts for secret in ("hunter2", "admin", "abc"))
 
 
 @pytest.mark.usefixtures("network")

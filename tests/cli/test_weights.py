@@ -50,11 +50,11 @@ def run(*arguments: object) -> Result:
 
 
 def test_pull_verify_convert_list(tmp_path: Path, mirror: str) -> None:
-    cache = ("--cache-dir", tmp_path / "cache")
+    cache = ("--cache-dir", tmp_path / "cache[a]")
     assert "not here" in run("list", *cache).output
     pulled = run("pull", MODEL, "--url", mirror, *cache)
     assert pulled.exit_code == 0
-    assert pulled.stdout == f"{tmp_path / 'cache' / CHECKPOINT}\n"
+    assert pulled.stdout == f"{tmp_path / 'cache[a]' / CHECKPOINT}\n"
     assert MODEL in pulled.stderr  # the progress bar
     assert run("pull", MODEL, "--url", mirror, "--quiet", *cache).stderr == ""
     verified = run("verify", *cache)
@@ -66,7 +66,9 @@ def test_pull_verify_convert_list(tmp_path: Path, mirror: str) -> None:
     assert "80 classes" in converted.output
     assert f"released checkpoint {CHECKPOINT}, sha256 " in read_metadata(output).provenance
     assert run("verify", output).exit_code == 0
-    assert "cached" in run("list", *cache).output
+    listed = run("list", *cache).output
+    assert "cached" in listed
+    assert "cache[a]" in "".join(listed.split())  # long paths are folded
 
 
 def test_pull_refuses_another_models_checkpoint(tmp_path: Path, mirror: str, released: Path) -> None:

@@ -13,6 +13,7 @@ class Server:
 
     whole: answers properly. stall: sends `sent` bytes, then nothing, and keeps the line open.
     reset: sends `sent` bytes, then resets the connection. mute: accepts and never answers.
+    unsized: sends the body without its length and ends, to each who comes.
     live: sends the body without length again and again; after `sent` bytes in all it resets, once.
     """
 
@@ -51,6 +52,10 @@ class Server:
                 return
             if self._manner == "live":
                 self._live(line, number)
+                return
+            if self._manner == "unsized":
+                line.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n" + self._body)
+                line.close()
                 return
             begin = 0
             for header in request.splitlines():

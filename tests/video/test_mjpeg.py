@@ -47,10 +47,10 @@ def feed(sink: MjpegSink, number: int, size: tuple[int, int] = (90, 160)) -> Non
     sink.write(Frame(number, number, TIME_BASE, image, time.monotonic()), image, Instances.empty(size, COCO))
 
 
-def watch(sink: MjpegSink) -> socket.socket:
-    """A viewer of the stream."""
+def watch(sink: MjpegSink, path: str = "/stream") -> socket.socket:
+    """A viewer of the stream, or of another page."""
     viewer = socket.create_connection(("127.0.0.1", port(sink)), timeout=5)
-    viewer.sendall(b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    viewer.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     return viewer
 
 
@@ -62,12 +62,12 @@ def wait_for_viewers(sink: MjpegSink, number: int) -> None:
 
 
 def read_picture(viewer: socket.socket, buffer: bytearray) -> np.ndarray:
-    """The next picture of a stream."""
+    """The next picture that a viewer gets."""
     while True:
-        begin, end = buffer.find(b"\xff\xd8"), buffer.find(b"\xff\xd9\r\n")
+        begin, end = buffer.find(b"\xff\xd8"), buffer.find(b"\xff\xd9")
         if 0 <= begin < end:
             picture = cv2.imdecode(np.frombuffer(bytes(buffer[begin : end + 2]), np.uint8), cv2.IMREAD_COLOR)
-            del buffer[: end + 4]
+            del buffer[: end + 2]
             return picture
         got = viewer.recv(65536)
         assert got
@@ -116,6 +116,19 @@ def test_snapshot(sink: MjpegSink) -> None:
     status, body = get(sink, "/snapshot.jpg")
     assert status == 200
     assert cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR).shape == (90, 160, 3)
+
+
+@pytest.mark.parametrize("path", ["/snapshot.jpg", "/stream"])
+def test_a_viewer_who_comes_after_others_left_sees_no_old_picture(sink: MjpegSink, path: str) -> None:
+    feed(sink, 200)
+    size = (90, 160)
+    image = np.zeros((*size, 3), np.uint8)
+    sink.write(Frame(1, 1, TIME_BASE, image, time.monotonic()), None, Instances.empty(size, COCO))  # nobody watches
+    viewer = watch(sink, path)
+    wait_for_viewers(sink, 1)
+    feed(sink, 50)
+    assert abs(int(read_picture(viewer, bytearray())[40, 80, 0]) - 50) <= 3
+    viewer.close()
 
 
 def test_a_viewer_that_does_not_read_holds_up_nobody(sink: MjpegSink) -> None:

@@ -5,16 +5,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from fastinst_rt.errors import EngineError, OutputError, SourceLostError
+from fastinst_rt.results import Instances
+from fastinst_rt.video import watchdog
 from fastinst_rt.video.pipeline import Pipeline
 from fastinst_rt.video.plan import Plan
 from fastinst_rt.video.queues import Policy
-from fastinst_rt.video.watchdog import Patience
+from fastinst_rt.video.summary import Summary
+from fastinst_rt.video.watchdog import Patience, Pulse, Watchdog
 
-from .stages import CountingSource, MemorySink, SleepingNetwork
+from .stages import CountingSource, MemorySink, SleepingNetwork, disc
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +146,21 @@ def test_limits() -> None:
     assert 0.25 < time.monotonic() - before < 1.5
 
 
+def test_time_limit_ends_a_run_whose_source_was_lost() -> None:
+    sink = MemorySink()
+    pipeline = Pipeline(CountingSource(10, stall_at=3), SleepingNetwork(), [sink], Plan(seconds=0.3))
+    looks: list[object] = []
+
+    def look(state: object) -> None:
+        looks.append(state)
+        if len(looks) == 50:
+            pipeline.stop()
+
+    assert pipeline.run(on_progress=look).outcome == "complete"
+    assert sink.indices == [0, 1, 2]
+    assert sink.ended == ["close"]
+
+
 class TestFailures:
     def test_network_that_raises_on_frame_37(self) -> None:
         source, first, second = CountingSource(100), MemorySink(), MemorySink()
@@ -213,6 +235,64 @@ class TestWatchdog:
             Pipeline(
                 CountingSource(1), SleepingNetwork(), [MemorySink(work=1.0)], Plan(patience=Patience(render=0.3))
             ).run()
+
+    @pytest.mark.parametrize(("kind", "live"), [("stdin", False), ("camera", True)])
+    def test_it_waits_for_live_sources_and_stdin_but_not_for_their_network(self, kind: str, live: bool) -> None:
+        def run(network: Callable[[npt.NDArray[np.uint8]], Instances], source: CountingSource) -> Summary:
+            source.info = replace(source.info, kind=kind)
+            plan = Plan(patience=Patience(source=0.0, first_infer=0.3))
+            pipeline = Pipeline(source, network, [MemorySink()], plan)
+            looks: list[object] = []
+
+            def look(state: object) -> None:
+                looks.append(state)
+                if len(looks) == 5:
+                    pipeline.stop()
+
+            return pipeline.run(on_progress=look)
+
+        assert run(SleepingNetwork(), CountingSource(5, stall_at=2, live=live)).outcome == "quit"
+        source = CountingSource(1, live=live)
+
+        def stuck(image: npt.NDArray[np.uint8]) -> Instances:
+            source.stopped.wait()
+            return disc(image.shape[:2])
+
+        with pytest.raises(EngineError, match="infer stage stood still"):
+            run(stuck, source)
+
+    def test_time_in_which_the_whole_process_stood_still_is_nobodys_fault(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(watchdog, "time", clock)
+        pulse = Pulse("infer")
+        dog = Watchdog({"infer": pulse}, Patience(warn=5.0, first_infer=10.0))
+        with pulse.working("frame 0"):
+            for pause in (0.5, 60.0, *[0.5] * 8):  # Ctrl-Z, a minute, fg
+                clock.now += pause
+                dog.check()
+            assert pulse.still_for()[0] == 4.5
+            assert dog.warnings == []
+            for _ in range(11):
+                clock.now += 0.5
+                dog.check()
+            assert len(dog.warnings) == 1
+            clock.now += 0.9
+            with pytest.raises(EngineError, match="for 11 s on frame 0"):
+                dog.check()
+
+    def test_a_piece_of_work_is_excused_no_longer_than_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(watchdog, "time", clock)
+        pulse = Pulse("render")
+        dog = Watchdog({"render": pulse}, Patience())
+        clock.now += 3600
+        with pulse.working("frame 0"):
+            clock.now += 0.1
+            dog.check()
+            clock.now += 0.5
+            assert pulse.still_for()[0] == pytest.approx(0.5)
 
     def test_a_slow_network_that_moves_is_left_alone(self) -> None:
         plan = Plan(patience=Patience(warn=0.3, source=0.3, infer=0.3, render=0.3))

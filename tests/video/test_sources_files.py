@@ -256,6 +256,19 @@ def test_cut_matroska_says_so(tmp_path: Path) -> None:
     assert len(frames_of(whole)) == 60
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".flv"])
+def test_a_file_that_starts_late_is_whole_until_it_is_cut(suffix: str, tmp_path: Path) -> None:
+    whole = make_clip(
+        tmp_path / f"in{suffix}", pts=tuple(range(130, 190)), codec="libvpx" if suffix == ".webm" else "libx264",
+        container_options={"avoid_negative_ts": "disabled"} if suffix in (".mkv", ".webm") else {},
+    )  # fmt: skip
+    assert len(frames_of(whole)) == 60
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    error = refusal(cut)
+    assert isinstance(error, SourceLostError)
+
+
 def test_cut_with_the_index_behind_is_refused(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "in.mp4", pts=tuple(range(60)))
     cut = tmp_path / "cut.mp4"
@@ -275,7 +288,10 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
         frame.rate = 48000
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    unknown = tmp_path / "unknown.mp4"
+    unknown.write_bytes(make_clip(tmp_path / "in.mp4").read_bytes().replace(b"avc1", b"zzz1"))
     for path, word in [
+        (unknown, "codec that FFmpeg cannot decode"),
         (tmp_path / "empty.mp4", "empty"),
         (tmp_path / "text.mp4", "no video"),
         (tmp_path / "missing.mp4", "No such file"),
@@ -301,6 +317,17 @@ def test_inputs_expand_to_sources(tmp_path: Path) -> None:
     for wrong in (tmp_path / "sub", tmp_path / "*.avi", tmp_path / "missing.mp4"):
         with pytest.raises(SourceOpenError):
             expand_inputs([str(wrong)])
+
+
+def test_files_and_folders_may_be_named_like_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("2024").mkdir()
+    make_clip(Path("2024/a.mp4"), pts=(0, 1)).rename("7")
+    Path("2024/b.mp4").touch()
+    assert expand_inputs(["2024", "2025"]) == [str(Path("2024/b.mp4")), "2025"]
+    for text in ("7", "[7]"):
+        (file,) = expand_inputs([text])
+        assert len(frames_of(file)) == 2
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:

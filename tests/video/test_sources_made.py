@@ -36,7 +36,9 @@ def test_pattern_names(spec: str, size: tuple[int, int], rate: Fraction, count: 
     assert info.time_base == 1 / rate
 
 
-@pytest.mark.parametrize("spec", ["test:x", "test:64", "test:64x48@0", "test:4x4", "test:64x48,frames=many"])
+@pytest.mark.parametrize(
+    "spec", ["test:x", "test:64", "test:64x48@0", "test:4x4", "test:64x48,frames=many", "test:@30/0", "test:@30.5/2"]
+)
 def test_pattern_names_that_mean_nothing(spec: str) -> None:
     with pytest.raises(UsageError):
         open_source(spec)

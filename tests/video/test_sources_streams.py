@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from fastinst_rt.errors import SourceLostError, SourceOpenError
+from fastinst_rt.errors import SourceLostError, SourceOpenError, UsageError
+from fastinst_rt.video.outputs import plan_jobs
 from fastinst_rt.video.sources import SourceOptions, open_source
-from fastinst_rt.video.urls import is_url, redact, redact_within
+from fastinst_rt.video.urls import is_url, redact, redact_all, redact_within
 
 from .clips import content, make_clip, picture
 from .servers import serving
@@ -39,6 +40,44 @@ def test_credentials_are_redacted() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("sign", list("#/?[]@:& '"))
+def test_passwords_with_unescaped_signs_are_redacted(sign: str) -> None:
+    url = f"rtsp://admin:ge{sign}heim@cam:554/live"
+    assert redact(url) == "rtsp://***@cam:554/live"
+    assert redact_within(f"Error at {url}: admin:ge{sign}heim", url) == "Error at rtsp://***@cam:554/live: ***"
+    assert redact_all(f"at '{url}'; the log ends\nhere") == "at 'rtsp://***@cam:554/live'; the log ends\nhere"
+    with pytest.raises(SourceOpenError) as caught:
+        open_source(f"http://admin:ge{sign}heim@127.0.0.1:9/in.mp4", QUICK)
+    assert "heim" not in str(caught.value)
+
+
+def test_secrets_of_queries_are_redacted_to_their_end() -> None:
+    assert redact("http://cam/x?token=ab#cd&ch=1") == "http://cam/x?token=***&ch=1"
+    assert redact("http://cam/x?ch=ä&b#access_token=abc") == "http://cam/x?ch=ä&b#access_token=***"
+    assert redact("https://host/@user/clip.mp4") == "https://***@user/clip.mp4"  # rather too much than too little
+    text = "File '/a/b.py' of me@home: 'http://cam/x?token=ab', \"rtsp://u:pw@cam/y?pwd=cd\""
+    for secret in ("=ab", "=cd", "pw"):
+        assert secret not in redact_all(text).replace("pwd", "")
+    assert redact_all("File '/a/b.py' of me@home") == "File '/a/b.py' of me@home"
+
+
+def test_outputs_are_named_after_urls_without_their_secrets(tmp_path: Path) -> None:
+    def name(url: str) -> str:
+        video = plan_jobs([url], tmp_path)[0].outputs.video
+        assert video is not None
+        return video.name
+
+    assert name("rtsp://admin:hunter2@cam.local/live") == "rtsp-cam.local-live.mp4"
+    one = name("rtsp://admin:hunter2@cam.local/live?token=abc")
+    assert one.startswith("rtsp-cam.local-live-")
+    assert one == name("rtsp://cam.local/live?token=another")  # the same stream, later
+    assert name("http://cam/get?id=1") != name("http://cam/get?id=2")
+    assert name("http://cam/get?id=" + "1" * 5000).startswith("http-cam-get-")
+    with pytest.raises(UsageError) as caught:
+        plan_jobs(["http://cam/get?token=abc", "http://cam/get?token=xyz"], tmp_path)
+    assert "abc" not in str(caught.value)
+
+
 def test_a_whole_file_over_http(clip: Path) -> None:
     with serving(clip.read_bytes()) as server:
         source = open_source(f"http://user:geheim@{server.address}/in.mp4")
@@ -49,6 +88,14 @@ def test_a_whole_file_over_http(clip: Path) -> None:
         while any(server.address in thread.name for thread in threading.enumerate()):
             assert time.monotonic() - begun < 5
             time.sleep(0.01)
+
+
+def test_a_recording_is_played_live_from_its_first_picture(clip: Path) -> None:
+    with serving(clip.read_bytes()) as server:
+        source = open_source(f"http://{server.address}/in.mp4", SourceOptions(live=True))
+        assert next(source.frames()).seconds == content(clip).times[0]
+        source.stop()
+        source.close()
 
 
 def test_nobody_there_is_refused_without_its_password() -> None:
