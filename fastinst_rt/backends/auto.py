@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from fastinst_rt.backends.base import Backend, Engine, Progress
+from fastinst_rt.backends.base import Backend, Engine, EngineKey, Progress
 from fastinst_rt.backends.eager import EagerEngine
 from fastinst_rt.backends.hardware import device_kind
-from fastinst_rt.backends.maker import EngineMaker
+from fastinst_rt.backends.maker import DeviceMemoryError, EngineMaker
 from fastinst_rt.backends.registry import BACKENDS
 from fastinst_rt.backends.store import StoreError
 from fastinst_rt.errors import EngineError, EngineRefusedError
@@ -34,6 +34,7 @@ def pick(maker: EngineMaker, precision: str | None, on_progress: Progress) -> En
             engine = maker.get(choice.backend, choice.precision, on_progress=on_progress)
         except EngineError as error:
             passed_over.append(f"not {choice.backend.name} {choice.precision}: {error.problem}")
+            _note_failure(maker, maker.key(choice.backend, choice.precision), error)
             continue
         gain = choice.eager_ms / choice.latency_ms
         reason = f"fastest that is proven here, {choice.latency_ms:.3g} ms a call when built, {gain:.1f} x eager FP32"
@@ -59,7 +60,7 @@ def _ensure_one(maker: EngineMaker, precision: str | None, on_progress: Progress
         offered = backend.precisions(kind)
         if not offered:
             continue
-        if obstacle := backend.obstacle(kind, precision):
+        if obstacle := backend.obstacle(maker.options.device, precision):
             passed_over.append(f"not {backend.name}: {obstacle.reason}")
             continue
         wanted = precision or offered[0]
@@ -73,11 +74,15 @@ def _ensure_one(maker: EngineMaker, precision: str | None, on_progress: Progress
             maker.build(backend, wanted, on_progress=on_progress)
         except EngineError as error:
             passed_over.append(f"not {backend.name}: {error.problem}")
-            if not isinstance(error, StoreError):  # a full disk says nothing about the engine
-                maker.store.note_failure(key, error.problem)
+            _note_failure(maker, key, error)
             continue
         return passed_over
     return passed_over
+
+
+def _note_failure(maker: EngineMaker, key: EngineKey, error: EngineError) -> None:
+    if not isinstance(error, StoreError | DeviceMemoryError):  # a full disk or GPU says nothing about the engine
+        maker.store.note_failure(key, error.problem)
 
 
 def _proven(maker: EngineMaker, precision: str | None) -> list[_Proven]:
@@ -86,10 +91,13 @@ def _proven(maker: EngineMaker, precision: str | None) -> list[_Proven]:
     kind = device_kind(maker.options.device)
     for backend in BACKENDS.values():
         for one in backend.precisions(kind):
-            if precision not in (None, one) or backend.obstacle(kind):
+            if precision not in (None, one) or backend.obstacle(maker.options.device):
+                continue
+            key = maker.key(backend, one)
+            if maker.store.failure(key):  # it was given a new build already, and that failed
                 continue
             try:
-                manifest = maker.store.manifest(maker.key(backend, one))
+                manifest = maker.store.manifest(key)
             except EngineRefusedError:
                 continue
             found.append(_Proven(backend, one, manifest.build["latency_ms"], manifest.build["eager_ms"]))

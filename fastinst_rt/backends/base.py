@@ -167,7 +167,7 @@ class Backend(Protocol):
         ...
 
     def obstacle(self, device: str, precision: str | None = None) -> Obstacle | None:
-        """Why it cannot build or run here on "cpu" or "cuda", or None if it can."""
+        """Why it cannot build or run here on "cpu", "cuda" or "cuda:N", or None if it can."""
         ...
 
     def libraries(self) -> dict[str, str]:

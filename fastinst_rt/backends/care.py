@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from fastinst_rt.backends.base import EngineKey
-from fastinst_rt.backends.hardware import hardware_name
+from fastinst_rt.backends.hardware import gpu_index, hardware_name
 from fastinst_rt.backends.manifest import Manifest, differences, read_manifest
 from fastinst_rt.backends.registry import BACKENDS
 from fastinst_rt.backends.store import EngineStore, check_content, engine_name, repair_command
@@ -97,10 +97,11 @@ def _check_here(store: EngineStore, name: str, manifest: Manifest) -> None:
 
 
 def _as_of_now(key: EngineKey) -> EngineKey:
-    """The key the same engine would get if it were built today."""
+    """The key the same engine would get if it were built today, on the GPU it was built for if that is here."""
+    device = f"cuda:{gpu_index(key.hardware)}" if key.device == "cuda" else key.device
     backend = BACKENDS.get(key.backend)
-    libraries = {} if backend is None or backend.obstacle(key.device) else backend.libraries()
-    return replace(key, hardware=hardware_name(key.device), libraries=libraries)
+    libraries = {} if backend is None or backend.obstacle(device) else backend.libraries()
+    return replace(key, hardware=hardware_name(device), libraries=libraries)
 
 
 def prune(store: EngineStore, *, everything: bool = False, dry_run: bool = False) -> list[tuple[str, str]]:

@@ -102,7 +102,7 @@ def _preferred(device: str, precision: str | None) -> str:
     for backend in BACKENDS.values():
         if not backend.precisions(kind):
             continue
-        obstacle = backend.obstacle(kind, precision)
+        obstacle = backend.obstacle(device, precision)
         if obstacle is None:
             return backend.name
         reasons.append(obstacle.reason.rstrip("."))

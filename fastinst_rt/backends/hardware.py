@@ -45,6 +45,12 @@ def hardware_name(device: str) -> str:
     return _cpu_name()
 
 
+def gpu_index(name: str) -> int:
+    """Index of the first visible GPU of that `hardware_name`; 0 where there is none."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return next((index for index in range(count) if hardware_name(f"cuda:{index}") == name), 0)
+
+
 @functools.cache
 def _cpu_name() -> str:
     """ "x86_64 AVX512 1a2b3c4d": the digest is over every flag of the CPU, since a compiler may use any of them."""

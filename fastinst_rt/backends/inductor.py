@@ -4,6 +4,7 @@ The artefact is an AOTInductor package: a zip with a compiled shared library, it
 runs native code, so it happens only behind a manifest whose seal and hashes were checked; nothing in it is unpickled.
 """
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from fastinst_rt.backends.base import (
     as_batch,
 )
 from fastinst_rt.backends.graph import engine_graph, export
+from fastinst_rt.backends.hardware import device_kind, gpu_index
 from fastinst_rt.errors import EngineError
 
 _PACKAGE = "model.pt2"
@@ -97,16 +100,20 @@ class InductorBackend:
         return ("fp16", "fp32") if device == "cuda" else ("fp32",)
 
     def obstacle(self, device: str, precision: str | None = None) -> Obstacle | None:
-        if device == "cuda" and not torch.cuda.is_available():
+        kind = device_kind(device)
+        if kind == "cuda" and not torch.cuda.is_available():
             return Obstacle("PyTorch sees no CUDA device", "Give --device cpu.")
-        if precision not in (None, *self.precisions(device)):
-            return Obstacle(f"inductor engines have no {precision} on {device}", "Give --precision fp32.")
+        if precision not in (None, *self.precisions(kind)):
+            return Obstacle(f"inductor engines have no {precision} on {kind}", "Give --precision fp32.")
         compiler = _compiler()
         if shutil.which(compiler) is None:
             remedy = "Install one (Debian, Ubuntu: `apt install g++`), or set $CXX."
             return Obstacle(f"inductor needs a C++ compiler, and there is no {compiler}", remedy)
-        if device == "cuda" and importlib.util.find_spec("triton") is None:
+        if kind == "cuda" and importlib.util.find_spec("triton") is None:
             return Obstacle("inductor needs Triton on a GPU, which is not installed", "Run `pip install triton`.")
+        if kind == "cuda" and not _finds_cuda_toolkit():
+            remedy = "Install the CUDA toolkit, or set $CUDA_HOME to where it is."
+            return Obstacle("inductor needs the CUDA toolkit on a GPU, and finds none", remedy)
         return None
 
     def libraries(self) -> dict[str, str]:
@@ -120,24 +127,13 @@ class InductorBackend:
         pictures: Sequence[npt.NDArray[np.uint8]],  # noqa: ARG002  (nothing here is calibrated)
         progress: Progress,
     ) -> BuildFacts:
-        from torch._inductor import aoti_compile_and_package
-        from torch._inductor.utils import fresh_cache
-
         graph = engine_graph(net, key.resized, key.padded)
-        progress("exporting the graph", 0.0)
-        # the network's own float32 islands (normalisation, proposals) stay float32 through .half()
-        program = export(graph.half() if key.precision == "fp16" else graph, key.batch, key.resized, key.device)
-        progress("compiling with AOTInductor, which takes minutes", 0.1)
-        try:
-            with fresh_cache(dir=str(folder)):  # its shared cache in the temporary folder would be unpickled
-                aoti_compile_and_package(program, package_path=str(folder / _PACKAGE), inductor_configs=_SETTINGS)
-        except Exception as error:  # compiler errors come as many types, from torch, from subprocess, from the OS
-            if isinstance(error, OSError):
-                raise
-            raise EngineError(
-                f"inductor could not compile the network ({type(error).__name__}: {_first_line(error)}).",
-                "Check the C++ compiler with `fastinst-rt doctor`, or give another --backend.",
-            ) from error
+        with _gpu_of(key):
+            progress("exporting the graph", 0.0)
+            # the network's own float32 islands (normalisation, proposals) stay float32 through .half()
+            program = export(graph.half() if key.precision == "fp16" else graph, key.batch, key.resized, key.device)
+            progress("compiling with AOTInductor, which takes minutes", 0.1)
+            _compile(program, folder)
         inspection = _inspect(folder / _PACKAGE)
         return BuildFacts([_PACKAGE], inspection["precision"], inspection)
 
@@ -156,8 +152,42 @@ class InductorBackend:
 _SETTINGS: dict[str, Any] = {
     "compile_threads": 1,  # its pool of worker processes would outlive the build
     "fx_graph_cache": False,
-    "freezing": True,  # weights become constants, packed for oneDNN on a CPU
 }
+
+
+def _compile(program: torch.export.ExportedProgram, folder: Path) -> None:
+    """Write the package into `folder`."""
+    from torch._inductor import aoti_compile_and_package
+    from torch._inductor.utils import fresh_cache
+
+    try:
+        with fresh_cache(dir=str(folder)):  # its shared cache in the temporary folder would be unpickled
+            aoti_compile_and_package(program, package_path=str(folder / _PACKAGE), inductor_configs=_SETTINGS)
+    except Exception as error:  # compiler errors come as many types, from torch, from subprocess, from the OS
+        if isinstance(error, OSError | torch.OutOfMemoryError):  # a full disk or GPU is no fault of the compiler
+            raise
+        raise EngineError(
+            f"inductor could not compile the network ({type(error).__name__}: {_first_line(error)}).",
+            "Check the C++ compiler with `fastinst-rt doctor`, or give another --backend.",
+        ) from error
+
+
+def _finds_cuda_toolkit() -> bool:
+    """Asked as AOTInductor will ask: it looks at $CUDA_HOME, $CUDA_PATH, the path of nvcc and /usr/local/cuda."""
+    from torch.utils.cpp_extension import include_paths
+
+    try:
+        include_paths("cuda")
+    except OSError:
+        return False
+    return True
+
+
+def _gpu_of(key: EngineKey) -> AbstractContextManager[object]:
+    """Makes the GPU that the key names the current one: the kernels are chosen and tuned for that."""
+    if key.device == "cpu":
+        return contextlib.nullcontext()
+    return torch.cuda.device(gpu_index(key.hardware))
 
 
 def _compiler() -> str:

@@ -1,14 +1,16 @@
 """Makes the engines of one network: loads what is stored, builds and proves what is not."""
 
+import contextlib
 import datetime
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 import fastinst_rt
@@ -37,9 +39,18 @@ _NOT_IN_THE_GRAPH = {
     "params_m",
     "gflops",
     "fps_v100",
+    "nms_iou",
 }
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
+
+
+class DeviceMemoryError(EngineError):
+    """The device's memory is full, which says nothing about the engine (exit code 5)."""
+
+
+class UnloadableEngineError(EngineRefusedError):
+    """A stored engine whose files are those that were proven, and which will not load any more (exit code 5)."""
 
 
 class EngineMaker:
@@ -94,12 +105,17 @@ class EngineMaker:
     def get(
         self, backend: Backend, precision: str, allow_unverified: bool = False, on_progress: Progress = no_progress
     ) -> Engine:
-        """The stored engine, or a new one in its place if it is missing or refused."""
+        """The stored engine, or a new one in its place if it is missing, refused or does not load.
+
+        Raises:
+            ParityError, EngineError: as `build` and `load` do; there is one new build at most.
+        """
         try:
             return self.load(backend, precision, allow_unverified)
         except EngineRefusedError as refusal:
             on_progress(refusal.problem, None)
-        self.build(backend, precision, allow_unverified, on_progress)
+            unloadable = isinstance(refusal, UnloadableEngineError)  # the store would take it for a good one
+        self.build(backend, precision, allow_unverified, on_progress, rebuild=unloadable)
         return self.load(backend, precision, allow_unverified)
 
     def load(self, backend: Backend, precision: str, allow_unverified: bool = False) -> Engine:
@@ -107,13 +123,18 @@ class EngineMaker:
 
         Raises:
             EngineRefusedError: there is none, or it may not be used.
+            UnloadableEngineError: nothing is wrong with its files, but it does not load.
+            DeviceMemoryError: there is no room for it on the device.
         """
         key = self.key(backend, precision)
         manifest = self.store.check(key, allow_unverified)
         try:
-            engine = backend.load(self.store.path(key), key, self.options)
+            with _device_errors(key, "loaded"):
+                engine = backend.load(self.store.path(key), key, self.options)
+        except DeviceMemoryError:
+            raise
         except EngineError as error:
-            raise EngineRefusedError(error.problem, repair_command(key)) from error
+            raise UnloadableEngineError(error.problem, repair_command(key, rebuild=True)) from error
         engine.info = replace(engine.info, verified=manifest.verified)
         return engine
 
@@ -133,7 +154,7 @@ class EngineMaker:
 
         Raises:
             ParityError: under the gate; nothing is stored then, unless `allow_unverified`.
-            EngineError: it cannot be built or stored, or is not of the precision asked for.
+            EngineError: it cannot be built, loaded or stored, or is not of the precision asked for.
         """
         key = self.key(backend, precision)
         with self.store.lock(key, lambda: on_progress("waiting for another process that builds this engine", None)):
@@ -148,7 +169,8 @@ class EngineMaker:
         self, backend: Backend, key: EngineKey, folder: Path, allow_unverified: bool, on_progress: Progress
     ) -> Manifest:
         begin = time.perf_counter()
-        facts = backend.build(self.net, key, folder, self.calibration, on_progress)
+        with _device_errors(key, "built"):
+            facts = backend.build(self.net, key, folder, self.calibration, on_progress)
         seconds = time.perf_counter() - begin
         if facts.precision_found != key.precision:
             raise EngineError(
@@ -157,11 +179,10 @@ class EngineMaker:
             )
         files = hash_files(folder, list(facts.files))
         on_progress("proving it against the FP32 eager network", None)
-        engine = backend.load(folder, key, self.options)  # from the disk: what is proven is what will be used
-        try:
+        with _device_errors(key, "loaded"):
+            engine = backend.load(folder, key, self.options)  # from the disk: what is proven is what will be used
+        with _device_errors(key, "proven"), contextlib.closing(engine):
             proof = prove(self.net, engine, key, self.pictures or drawn_pictures(DRAWN_PICTURES, key.resized))
-        finally:
-            engine.close()
         if not (proof.parity.passed or allow_unverified):
             raise ParityError(
                 f"The {backend.name} {key.precision} engine is not stored: {proof.parity.sentence()}.",
@@ -183,6 +204,19 @@ class EngineMaker:
                 "threads": self.options.threads,
             },
         )
+
+
+@contextlib.contextmanager
+def _device_errors(key: EngineKey, done: str) -> Iterator[None]:
+    """torch reports all that CUDA refuses as a RuntimeError; as an EngineError, `auto` can pass the backend over."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        problem = f"The {key.backend} {key.precision} engine cannot be {done} on {key.hardware}: {reason.rstrip('.')}."
+        if isinstance(error, torch.OutOfMemoryError):
+            raise DeviceMemoryError(problem, "Close other programs on the GPU, or give another --backend.") from error
+        raise EngineError(problem, "Look at `fastinst-rt doctor`, or give another --backend.") from error
 
 
 def architecture_digest(net: nn.Module) -> str:

@@ -32,10 +32,9 @@ def usable(name: str, device: str, precision: str | None) -> tuple[Backend, str]
         EngineError: with the backend's own reason and remedy.
     """
     backend = get_backend(name)
-    kind = device_kind(device)
-    if obstacle := backend.obstacle(kind, precision):
+    if obstacle := backend.obstacle(device, precision):
         raise EngineError(f"{obstacle.reason.rstrip('.')}.", obstacle.remedy)
-    return backend, precision or backend.precisions(kind)[0]
+    return backend, precision or backend.precisions(device_kind(device))[0]
 
 
 def precisions(name: str, device: str) -> tuple[str, ...]:

@@ -56,12 +56,13 @@ def engine_name(key: EngineKey) -> str:
     return ".".join(re.sub(r"[^A-Za-z0-9_-]+", "-", part) for part in parts)
 
 
-def repair_command(key: EngineKey) -> str:
-    """The sentence that tells how to make the engine anew."""
+def repair_command(key: EngineKey, *, rebuild: bool = False) -> str:
+    """The sentence that tells how to make the engine anew; with `rebuild`, even if the store finds no fault with it."""
     height, width = key.resized
     return (
         f"Run `fastinst-rt compile {key.model} --backend {key.backend} --precision {key.precision} "
-        f"--batch {key.batch} --input {height}x{width} --device {key.device}` (with your --weights)."
+        f"--batch {key.batch} --input {height}x{width} --device {key.device}"
+        f"{' --rebuild' if rebuild else ''}` (with your --weights)."
     )
 
 

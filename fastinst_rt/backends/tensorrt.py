@@ -15,6 +15,7 @@ the picture, proposals), and it is read back from the plan after every build.
 
 import importlib.metadata
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from torch import nn
 
 from fastinst_rt.backends.base import BuildFacts, Engine, EngineInfo, EngineKey, Obstacle, Progress, RunOptions
 from fastinst_rt.backends.graph import EngineGraph, engine_graph, export
-from fastinst_rt.backends.hardware import hardware_name
+from fastinst_rt.backends.hardware import device_kind, gpu_index
 from fastinst_rt.backends.tensorrt_build import OTHER_BACKEND, PLAN, PROGRAM, REQUEST
 from fastinst_rt.backends.tensorrt_inspection import flavour, import_tensorrt
 from fastinst_rt.errors import EngineError
@@ -52,13 +53,13 @@ class TensorRTBackend:
 
     def obstacle(self, device: str, precision: str | None = None) -> Obstacle | None:
         """Why TensorRT cannot build or run here, or None."""
-        if device != "cuda" or not torch.cuda.is_available():
+        if device_kind(device) != "cuda" or not torch.cuda.is_available():
             return Obstacle(
                 "TensorRT runs on an NVIDIA GPU, and PyTorch sees none.", "Use --backend openvino or eager."
             )
         if precision not in (None, *self.precisions("cuda")):
             return Obstacle(f"The tensorrt backend has no {precision}.", "Give --precision fp16 or fp32.")
-        if (capability := torch.cuda.get_device_capability()) < OLDEST_CAPABILITY:
+        if (capability := torch.cuda.get_device_capability(device)) < OLDEST_CAPABILITY:
             shown = ".".join(map(str, capability))
             return Obstacle(f"TensorRT has left GPUs of compute capability {shown} behind.", "Use --backend inductor.")
         return _installation_obstacle()
@@ -83,7 +84,7 @@ class TensorRTBackend:
         with tempfile.TemporaryDirectory(prefix="compiler-", dir=folder) as name:
             scratch = Path(name)
             torch.export.save(program, scratch / PROGRAM)
-            request = {"precision": key.precision, "device_index": _gpu_of(key)}
+            request = {"precision": key.precision, "device_index": gpu_index(key.hardware)}
             (scratch / REQUEST).write_text(json.dumps(request))
             inspection = run_compiler([sys.executable, "-m", "fastinst_rt.backends.tensorrt_build"], scratch, progress)
             (scratch / PLAN).rename(folder / PLAN)
@@ -109,12 +110,6 @@ def _graph(net: nn.Module, key: EngineKey) -> EngineGraph:
     return graph.half() if key.precision == "fp16" else graph
 
 
-def _gpu_of(key: EngineKey) -> int:
-    """Index of the GPU that the key names: a plan is tuned on the GPU it is compiled on. 0 where there is none."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return next((i for i in range(count) if hardware_name(f"cuda:{i}") == key.hardware), 0)
-
-
 def _evidence(inspection: Mapping[str, Any]) -> str:
     shown = {
         "layers": f"numbers between its layers: {inspection.get('numbers')}",
@@ -134,7 +129,12 @@ def run_compiler(command: Sequence[str], scratch: Path, progress: Progress) -> d
     step, inspection = "starting the compiler", None
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [*command, str(scratch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            [*command, str(scratch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=_environment(),
         )
         assert process.stdout is not None
         try:
@@ -153,6 +153,12 @@ def run_compiler(command: Sequence[str], scratch: Path, progress: Progress) -> d
         raise EngineError(f"The TensorRT compiler {_death(code)} while {step}{_last_words(log)}.", OTHER_BACKEND)
     found: dict[str, Any] = inspection
     return found
+
+
+def _environment() -> dict[str, str]:
+    """This process's, in which the compiler finds this package even if it is run from a checkout, not installed."""
+    folders = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 def _death(code: int) -> str:

@@ -32,8 +32,8 @@ OTHER_BACKEND = "Use --backend inductor or eager for this model, and report the 
 Report = Callable[[Mapping[str, Any]], None]
 
 
-def compiler_settings(precision: str, scratch: Path) -> dict[str, Any]:
-    """What the compiler is told; the precision itself is in the weights and inputs of the program, never a setting.
+def compiler_settings(precision: str, scratch: Path, release: str) -> dict[str, Any]:
+    """What torch-tensorrt of that release is told; the precision itself is in the program, never a setting.
 
     `use_explicit_typing` makes TensorRT keep the program's types. It exists up to torch-tensorrt 2.12; later releases
     always do, and have no such setting (see `checked_settings`).
@@ -44,6 +44,9 @@ def compiler_settings(precision: str, scratch: Path) -> dict[str, Any]:
         "attn_bias_is_causal": False,  # the default, True, silently turns our attention mask into another one
         "use_explicit_typing": True,
         "disable_tf32": precision == "fp32",  # TF32 has the 10 bits of FP16: an engine called fp32 must not use it
+        # 2.11 turns attention into `_scaled_dot_product_flash_attention_for_cpu`, which it has no converter for, unless
+        # attention is taken apart. Later releases convert it whole, into TensorRT's own attention layer.
+        "decompose_attention": release.startswith("2.11."),
         "immutable_weights": True,
         "cache_built_engines": False,  # the library's cache leaves weights and versions out of its key
         "reuse_cached_engines": False,
@@ -82,12 +85,13 @@ def compile_program(program: torch.export.ExportedProgram, precision: str, scrat
     Raises:
         EngineError: if there is no converter for an operator (named, with its source line), or the compiler fails.
     """
+    import torch_tensorrt
     from torch_tensorrt.dynamo import CompilationSettings, Debugger, convert_exported_program_to_serialized_trt_engine
     from torch_tensorrt.dynamo.conversion._TRTInterpreter import TRT_INTERPRETER_CALL_PRE_OBSERVER
 
     convert = convert_exported_program_to_serialized_trt_engine
     settings = checked_settings(
-        compiler_settings(precision, scratch),
+        compiler_settings(precision, scratch, torch_tensorrt.__version__),
         {field.name for field in fields(CompilationSettings)},
         set(inspect.signature(convert).parameters),
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from fastinst_rt.backends.base import EngineInfo, Images, as_batch
 from fastinst_rt.errors import EngineError
 
-REBUILD = "Compile it again with `fastinst-rt compile`, or use --backend inductor."
+REBUILD = "Compile it again with `fastinst-rt compile --rebuild`, or use --backend inductor."
 
 # TensorRT makes its last allocations and picks its last kernels in the first run; a graph is recorded after these.
 _WARM_UP_RUNS = 3

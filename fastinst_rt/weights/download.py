@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,23 +53,21 @@ def pull(
         fits: says whether the tensors of a download are those that were wanted.
 
     Raises:
-        WeightsError: it cannot be fetched, is no checkpoint, does not fit, or differs from what was recorded.
+        WeightsError: it cannot be fetched or written, is no checkpoint, does not fit, or differs from what was
+            recorded.
     """
     folder = folder or cache_folder()
     target = folder / file_name
     url = join_url(base_url or os.environ.get(URL_VARIABLE) or RELEASE_URL, file_name)
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WeightsError(
-            f"The cache folder {folder} cannot be made: {error.strerror}.", "Choose another one with --cache-dir."
-        ) from error
     with _alone(target, on_wait):
         if force or not target.is_file():
             partial = target.with_name(target.name + ".part")
             remedy = f"Set {URL_VARIABLE} to a mirror that has it, or put {file_name} into {folder} yourself."
             fetch(url, partial, remedy=remedy, progress=progress)
-            _accept(partial, target, printable(url), force, fits)
+            with _writing(folder):
+                _accept(partial, target, printable(url), force, fits)
         else:
             check_recorded(target)
     return target
@@ -84,7 +82,8 @@ def check_recorded(target: Path) -> str:
     digest, recorded = weights_sha256(target), _recorded(target)
     if recorded is None:
         read_tensors(target)  # never record the hash of something that is no checkpoint
-        _record(target, digest, "put there by hand")
+        with suppress(OSError):  # a folder that others look after can be read all the same
+            _record(target, digest, "put there by hand")
     elif digest != recorded:
         raise WeightsError(
             f"The file {target} has changed since it was downloaded (sha256 {digest[:12]}, recorded {recorded[:12]}).",
@@ -152,13 +151,26 @@ def _record(target: Path, digest: str, source: str) -> None:
 def _alone(target: Path, on_wait: Callable[[], None] | None) -> Iterator[None]:
     """Hold the lock of one file; the operating system frees it when a process dies."""
     lock = FileLock(target.with_name(target.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if on_wait:
-            on_wait()
-        lock.acquire()
+    with _writing(target.parent):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if on_wait:
+                on_wait()
+            lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """One sentence for whatever the system says when something is written into the cache folder."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(
+            f"The cache folder {folder} cannot be written: {error.strerror or error}.",
+            "Choose another one with --cache-dir.",
+        ) from error

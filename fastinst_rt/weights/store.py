@@ -109,13 +109,13 @@ def read_metadata(path: Path) -> WeightsMetadata:
             f"The file {path} holds tensors but does not say of which model.",
             "Give a file written by `fastinst-rt weights convert` or by training.",
         )
-    version = int(header["format_version"])
-    if version > FORMAT_VERSION:
-        raise WeightsError(
-            f"The weights {path} are in format {version}; this version reads up to {FORMAT_VERSION}.",
-            "Update fastinst-rt.",
-        )
     try:
+        version = int(header["format_version"])
+        if version > FORMAT_VERSION:
+            raise WeightsError(
+                f"The weights {path} are in format {version}; this version reads up to {FORMAT_VERSION}.",
+                "Update fastinst-rt.",
+            )
         return WeightsMetadata(
             spec=_spec_from(header),
             provenance=header["provenance"],

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from fastinst_rt.backends import auto, registry
 from fastinst_rt.backends.base import Obstacle
@@ -108,6 +109,29 @@ def test_a_damaged_engine_is_built_anew(tmp_path: Path, backends) -> None:
     info = _open(tmp_path).info
     assert info.backend == "first"
     assert backends[0].built == ["fp32", "fp32"]
+
+
+def test_a_cuda_error_passes_the_backend_over(tmp_path: Path, backends) -> None:
+    first, second = backends
+    first.load_errors = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")]
+    info = _open(tmp_path).info
+    assert info.backend == "second"
+    assert "not first: The first fp32 engine cannot be loaded on" in info.reason
+    assert "CUDA out of memory" in info.reason
+    assert second.built == ["fp32"]
+    _open(tmp_path)
+    assert first.built == ["fp32", "fp32"]  # there may be room now
+
+
+def test_a_stored_engine_that_no_longer_loads_is_built_anew_once_and_then_passed_over(tmp_path: Path, backends) -> None:
+    first, _ = backends
+    _open(tmp_path)
+    first.load_errors = [RuntimeError("no kernel image")] * 9
+    info = _open(tmp_path).info
+    assert info.backend == "eager"
+    assert "no kernel image" in info.reason
+    assert _open(tmp_path).info.backend == "second"
+    assert first.built == ["fp32", "fp32"]
 
 
 @pytest.mark.usefixtures("backends")

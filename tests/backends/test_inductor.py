@@ -1,11 +1,19 @@
 """The inductor backend: what it needs, what it reads back, and one real package on the CPU."""
 
+import contextlib
+import importlib.util
+import sys
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils import cpp_extension
 
-from fastinst_rt.backends.base import RunOptions
+from fastinst_rt.backends import inductor
+from fastinst_rt.backends.base import RunOptions, no_progress
 from fastinst_rt.backends.inductor import InductorBackend, _inspect
 from fastinst_rt.errors import EngineError
 
@@ -48,6 +56,49 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     obstacle = InductorBackend().obstacle("cpu")
     assert "there is no no-such-compiler" in obstacle.reason
     assert "apt install g++" in obstacle.remedy
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU, and all that inductor needs for one but the CUDA toolkit."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(inductor, "_compiler", lambda: sys.executable)
+    monkeypatch.setattr(cpp_extension, "IS_HIP_EXTENSION", False)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_without_the_cuda_toolkit_it_says_so(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", None)
+    obstacle = InductorBackend().obstacle(device)
+    assert "needs the CUDA toolkit" in obstacle.reason
+    assert obstacle.remedy == "Install the CUDA toolkit, or set $CUDA_HOME to where it is."
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", "/opt/cuda")
+    assert InductorBackend().obstacle(device, "fp16") is None
+
+
+def test_it_compiles_on_the_gpu_that_the_key_names(
+    tmp_path: Path, two_gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current: list[int] = [0]
+    seen: dict[str, list[int]] = {"export": [], "_compile": []}
+
+    @contextlib.contextmanager
+    def device(index: int) -> Iterator[None]:
+        current.append(index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(inductor, "_inspect", lambda _: {"precision": "fp16"})
+    for step, indices in seen.items():
+        monkeypatch.setattr(inductor, step, lambda *_, indices=indices: indices.append(current[-1]))
+    maker, backend = tiny_maker(tmp_path), InductorBackend()
+    key = replace(maker.key(backend, "fp16"), device="cuda")
+    for name in two_gpus:
+        backend.build(maker.net, replace(key, hardware=name), tmp_path, [], no_progress)
+    assert seen == {"export": [0, 1], "_compile": [0, 1]}
 
 
 def test_what_it_can_do() -> None:

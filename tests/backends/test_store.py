@@ -7,8 +7,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from fastinst_rt.backends import maker as maker_module
 from fastinst_rt.backends.base import EngineKey
+from fastinst_rt.backends.maker import DeviceMemoryError, UnloadableEngineError
 from fastinst_rt.backends.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from fastinst_rt.backends.store import EngineStore, default_engine_dir, engine_name
 from fastinst_rt.errors import EngineError, EngineRefusedError, ParityError
@@ -214,6 +217,53 @@ def test_failed_rebuild_keeps_the_good_engine(tmp_path: Path, backend: FakeBacke
     backend.noise = 0.0
     maker.load(backend, "fp32")
     assert maker.store.leftovers() == []
+
+
+@pytest.mark.parametrize("error", [EngineError("It is of no use.", "Build it anew."), RuntimeError("no kernel image")])
+def test_intact_engine_that_does_not_load_is_built_anew_once(
+    tmp_path: Path, backend: FakeBackend, error: Exception
+) -> None:
+    maker = tiny_maker(tmp_path)
+    maker.build(backend, "fp32")
+    backend.load_errors = [error]
+    with pytest.raises(UnloadableEngineError) as refusal:
+        maker.load(backend, "fp32")
+    assert "--device cpu --rebuild` (with" in refusal.value.remedy
+    backend.load_errors = [error]
+    maker.get(backend, "fp32")
+    assert backend.built == ["fp32", "fp32"]
+    backend.load_errors = [error] * 9
+    with pytest.raises(EngineError):
+        maker.get(backend, "fp32")
+    assert backend.built == ["fp32"] * 3
+
+
+def test_full_gpu_is_no_reason_to_build_anew(tmp_path: Path, backend: FakeBackend) -> None:
+    maker = tiny_maker(tmp_path)
+    maker.build(backend, "fp32")
+    backend.load_errors = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nMore words")]
+    with pytest.raises(
+        DeviceMemoryError, match=r"cannot be loaded on .*: CUDA out of memory\. Tried .* 20 MiB\. Close"
+    ):
+        maker.get(backend, "fp32")
+    assert backend.built == ["fp32"]
+
+
+@pytest.mark.parametrize("step", ["build", "load", "prove"])
+def test_cuda_errors_of_a_new_engine_are_engine_errors(
+    tmp_path: Path, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: no kernel image is available\nCompile with TORCH_USE_CUDA_DSA.")
+
+    monkeypatch.setattr(maker_module if step == "prove" else backend, step, fail)
+    maker = tiny_maker(tmp_path)
+    with pytest.raises(EngineError, match="CUDA error: no kernel image is available") as error:
+        maker.get(backend, "fp32")
+    assert error.value.exit_code == 5
+    assert "TORCH_USE" not in str(error.value)
+    assert "another --backend" in error.value.remedy
+    assert maker.store.names() == maker.store.leftovers() == []
 
 
 def test_a_store_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Path, backend: FakeBackend) -> None:

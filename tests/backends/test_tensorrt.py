@@ -1,5 +1,6 @@
 """The TensorRT backend's own logic, without TensorRT: settings, the compiler process, reading precision back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from fastinst_rt.backends.tensorrt import TensorRTBackend, run_compiler
 from fastinst_rt.errors import EngineError
 from fastinst_rt.models.zoo import create_model
 
-_SETTINGS = tensorrt_build.compiler_settings("fp16", Path("/scratch"))
+_SETTINGS = tensorrt_build.compiler_settings("fp16", Path("/scratch"), "2.13.0")
 
 
 def _compiler(code: str) -> list[str]:
@@ -44,8 +45,14 @@ class TestSettings:
         assert ("use_explicit_typing" in tensorrt_build.checked_settings(_SETTINGS, known, known)) is release_has_it
 
     def test_fp32_means_no_tf32(self) -> None:
-        assert tensorrt_build.compiler_settings("fp32", Path())["disable_tf32"] is True
+        assert tensorrt_build.compiler_settings("fp32", Path(), "2.13.0")["disable_tf32"] is True
         assert _SETTINGS["disable_tf32"] is False
+
+    @pytest.mark.parametrize(
+        ("release", "apart"), [("2.11.0", True), ("2.11.0+cu130", True), ("2.12.1", False), ("2.13.0", False)]
+    )
+    def test_attention_is_taken_apart_where_the_release_cannot_convert_it(self, release: str, apart: bool) -> None:
+        assert tensorrt_build.compiler_settings("fp16", Path(), release)["decompose_attention"] is apart
 
     def test_precision_is_never_a_setting(self) -> None:
         assert "enabled_precisions" not in _SETTINGS
@@ -122,6 +129,22 @@ os.kill(os.getpid(), signal.SIGSEGV)"""
         with pytest.raises(EngineError, match=r"The TensorRT build failed: \w+"):
             run_compiler(command, tmp_path, no_progress)
 
+    @pytest.mark.parametrize("others", ["", "/somewhere/else"])
+    def test_compiler_finds_the_package_of_an_uninstalled_checkout(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: str
+    ) -> None:
+        monkeypatch.setenv("PYTHONPATH", others)
+        monkeypatch.chdir(tmp_path)
+        code = """
+paths = os.environ["PYTHONPATH"]
+import fastinst_rt
+print(json.dumps({"inspection": {"paths": paths, "file": fastinst_rt.__file__}}), flush=True)"""
+        # -S: without site-packages, so without whatever is installed there
+        found = run_compiler([sys.executable, "-S", *_compiler(code)[1:]], tmp_path, no_progress)
+        package = Path(tensorrt.__file__).parents[1]
+        assert Path(found["file"]).parent == package
+        assert found["paths"].split(os.pathsep) == [str(package.parent), *filter(None, [others])]
+
 
 class TestPrecision:
     def test_layers_are_counted_by_the_type_of_what_they_put_out(self) -> None:
@@ -180,6 +203,7 @@ def key() -> EngineKey:
 def _stand_in(found: str, received: dict[str, Any]) -> Any:
     def compiler(command: Sequence[str], scratch: Path, progress: object) -> dict[str, Any]:
         del command, progress
+        received["request"] = json.loads((scratch / tensorrt_build.REQUEST).read_text())
         received["program"] = torch.export.load(scratch / tensorrt_build.PROGRAM)
         (scratch / tensorrt_build.PLAN).write_bytes(b"plan")
         return {"precision": found, "evidence": "size", "bytes_per_weight": 4.1}
@@ -214,20 +238,23 @@ class TestBuild:
             TensorRTBackend().build(create_model(key.model), key, tmp_path, [], no_progress)
 
 
-def test_plan_is_compiled_on_the_gpu_that_the_key_names(key: EngineKey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    monkeypatch.setattr(tensorrt, "hardware_name", lambda device: f"GPU {device}")
-    assert tensorrt._gpu_of(replace(key, hardware="GPU cuda:2")) == 2
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert tensorrt._gpu_of(key) == 0
+def test_plan_is_compiled_on_the_gpu_that_the_key_names(
+    key: EngineKey, tmp_path: Path, two_gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: dict[str, Any] = {}
+    monkeypatch.setattr(tensorrt, "run_compiler", _stand_in("fp16", received))
+    small = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(2),))
+    monkeypatch.setattr(tensorrt, "export", lambda *_: small)
+    for index, name in enumerate(two_gpus):
+        TensorRTBackend().build(create_model(key.model), replace(key, hardware=name), tmp_path, [], no_progress)
+        assert received["request"]["device_index"] == index
 
 
 class TestObstacle:
     @pytest.fixture
     def gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
 
     @pytest.fixture
     def versions(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -270,8 +297,16 @@ class TestObstacle:
     def test_old_gpu_and_unknown_precision(self, gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
         del gpu
         assert "no int8" in str(TensorRTBackend().obstacle("cuda", "int8"))
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
         assert "capability 7.0" in str(TensorRTBackend().obstacle("cuda"))
+
+    def test_the_gpu_asked_for_counts_and_not_the_first(
+        self, gpu: None, versions: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        del gpu, versions
+        monkeypatch.setattr(torch.cuda, "get_device_capability", {"cuda:0": (7, 0), "cuda:1": (8, 9)}.get)
+        assert TensorRTBackend().obstacle("cuda:0") is not None
+        assert TensorRTBackend().obstacle("cuda:1") is None
 
     def test_libraries_are_what_a_plan_is_bound_to(self, versions: dict[str, str]) -> None:
         assert TensorRTBackend().libraries() == {"torch": "2.13.0+cu130", **versions}

@@ -69,6 +69,7 @@ class FakeBackend:
         self.noise = 0.0
         self.precision_found: str | None = None
         self.missing: Obstacle | None = None
+        self.load_errors: list[Exception] = []
         self.offered = ("fp32", "int8")
         self.delay = 0.0
         self.bytes_more = 0
@@ -99,6 +100,8 @@ class FakeBackend:
 
     def load(self, folder: Path, key, options: RunOptions) -> FakeEngine:
         self.loaded.append(folder.name)
+        if self.load_errors:
+            raise self.load_errors.pop(0)
         net = TinyNet()
         with np.load(folder / "model.npz") as state:
             net.load_state_dict({name: torch.from_numpy(state[name]) for name in state})

@@ -1,5 +1,6 @@
 """Downloads: resumed, locked, hashed; and one sentence for everything that a server or a disk can do wrong."""
 
+import errno
 import json
 import shutil
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 
+import filelock
 import pytest
 import torch
 
@@ -187,8 +189,36 @@ def test_a_disk_that_is_too_small(server, cache: Path, monkeypatch: pytest.Monke
 
 def test_a_cache_that_cannot_be_made(server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WeightsError, match="cannot be made"):
+    with pytest.raises(WeightsError, match="cannot be written: Not a directory"):
         pull_net(server, tmp_path / "file" / "cache")
+
+
+def test_a_file_in_a_cache_that_others_look_after_is_checked_and_not_recorded(
+    server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir()
+    shutil.copy(server.folder / "net.pth", cache)
+    monkeypatch.setattr(Path, "write_text", _denied)
+    assert check_recorded(cache / "net.pth") == weights_sha256(server.folder / "net.pth")
+    assert [file.name for file in cache.iterdir()] == ["net.pth"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(filelock.FileLock, "acquire"), (Path, "replace"), (download, "_record")],
+    ids=["lock", "move", "record"],
+)
+def test_a_cache_that_cannot_be_written(
+    server, cache: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    monkeypatch.setattr(owner, name, _denied)
+    error = error_of(server, cache)
+    assert error.problem == f"The cache folder {cache} cannot be written: Permission denied."
+    assert error.remedy == "Choose another one with --cache-dir."
+
+
+def _denied(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_passwords_are_sent_and_never_shown(server, cache: Path) -> None:

@@ -1,5 +1,6 @@
 """The file that a model's weights are loaded from, and loading it whatever it is."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_cached_file_that_changed_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1)}, cached)
     with pytest.raises(WeightsError, match="has changed"):
         resolve_weights(SPEC, cache=tmp_path)
+
+
+def test_weights_put_by_hand_into_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    cached = tmp_path / str(SPEC.checkpoint)
+    torch.save({"a": torch.zeros(1)}, cached)
+    monkeypatch.setattr(Path, "write_text", denied)
+    assert resolve_weights(SPEC, cache=tmp_path) == cached
 
 
 def test_both_kinds_of_file_give_the_same_network(tmp_path: Path, published_tensors: dict[str, torch.Tensor]) -> None:

@@ -103,9 +103,10 @@ def test_damaged_and_foreign_files(tmp_path: Path, net: FastInst) -> None:
     save_file({"a": torch.zeros(1)}, path, {"format": "fastinst-rt", "format_version": "99"})
     with pytest.raises(WeightsError, match="in format 99"):
         read_metadata(path)
-    save_file({"a": torch.zeros(1)}, path, {"format": "fastinst-rt", "format_version": "1"})
-    with pytest.raises(WeightsError, match=r"header of the weights .* cannot be understood"):
-        read_metadata(path)
+    for rest in ({"format_version": "1"}, {"format_version": "x"}, {}):
+        save_file({"a": torch.zeros(1)}, path, {"format": "fastinst-rt", **rest})
+        with pytest.raises(WeightsError, match=r"header of the weights .* cannot be understood"):
+            read_metadata(path)
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, net: FastInst) -> None:
