@@ -12,9 +12,11 @@ For each row that both runs measured, four things must hold before a difference 
    two false differences by chance);
 3. so does the interval after the change of the yardstick's quiet time is divided out: what the machine itself got
    slower or quicker by is not the engine's doing;
-4. both changes are larger than the resolution of one per cent, and larger than the row's own unsteadiness: how far
-   the median block of either run lies above its best one. The bootstrap takes blocks for independent, but moods of a
-   machine last longer than a run, and what blocks of one run differ by, two runs may differ by.
+4. both changes are larger than the resolution of one per cent, and than the unsteadiness of the quicker run: how far
+   its median block lies above its best one. So even at its best the slower run is slower than the other usually is.
+   The bootstrap takes blocks for independent, but moods of a machine last longer than a run, and what the blocks of
+   one run differ by, two runs may differ by. That the slower run is unsteady too is no argument against it: what
+   disturbs a run only adds time.
 """
 
 from collections.abc import Mapping
@@ -53,7 +55,7 @@ class RowComparison:
         raw: change of the quiet time as measured; None where a run lacks the row.
         machine_removed: the same with the yardstick divided out; None without a yardstick.
         quiet: seconds a call in a and in b when nothing disturbs it.
-        unsteady: the least change that can be told from the row's own unsteadiness.
+        unsteady: the least change that can be told from the unsteadiness of the quicker run.
         decidable: whether the blocks are enough to name any difference.
     """
 
@@ -115,7 +117,7 @@ def _compare_row(a: Row, b: Row, machine: Change | None, confidence: float) -> R
     if machine is not None:
         value, low, high = ((1 + part) / (1 + machine.value) - 1 for part in (raw.value, raw.low, raw.high))
         relative = replace(raw, value=value, low=low, high=high)
-    unsteady = max(RESOLUTION, _unsteadiness(a.measurement), _unsteadiness(b.measurement))
+    unsteady = max(RESOLUTION, _unsteadiness(a.measurement if raw.value > 0 else b.measurement))
     return RowComparison(
         id=a.subject.id,
         label=a.subject.label,
