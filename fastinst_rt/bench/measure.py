@@ -134,7 +134,7 @@ def measure(variants: Mapping[str, Variant], protocol: Protocol, say: Say = say_
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         gc.collect()
-        for name in _order(list(variants), number):
+        for name in in_turn(list(variants), number):
             if number >= len(plans[name]):
                 continue
             calls = plans[name][number]
@@ -157,5 +157,6 @@ def _kept(mode: Mode, plan: Sequence[int]) -> int:
     return len(plan) if mode == "throughput" else sum(plan)
 
 
-def _order(names: list[str], number: int) -> list[str]:
+def in_turn(names: Sequence[str], number: int) -> Sequence[str]:
+    """The order of round `number`: forwards, then backwards, see above."""
     return names if number % 2 == 0 else names[::-1]

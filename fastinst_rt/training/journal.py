@@ -7,24 +7,10 @@ from typing import Any
 
 import torch
 
-from fastinst_rt.errors import OutputError, WeightsError
+from fastinst_rt.errors import WeightsError
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
-
-
-def make_folder(folder: Path) -> None:
-    """The folder of a run.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made: {error.strerror}.", "Give another one with --output."
-        ) from error
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:

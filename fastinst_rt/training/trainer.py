@@ -17,9 +17,10 @@ from fastinst_rt.backends.allocator import keep_freed_memory
 from fastinst_rt.backends.hardware import resolve_device
 from fastinst_rt.errors import UsageError, WeightsError
 from fastinst_rt.models.fastinst import FastInst, Prediction, Trace
+from fastinst_rt.pictures import make_folder
 from fastinst_rt.training.config import RunConfig, TrainConfig
 from fastinst_rt.training.criterion import Criterion, LossWeights
-from fastinst_rt.training.journal import LOG, Log, load_checkpoint, make_folder, save_checkpoint
+from fastinst_rt.training.journal import LOG, Log, load_checkpoint, save_checkpoint
 from fastinst_rt.training.loader import Batch, SampleStream, Slots, make_loader
 from fastinst_rt.training.matcher import Matcher
 from fastinst_rt.training.optimizer import AveragedWeights, parameter_groups, rate_factor, set_rate

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from fastinst_rt.video.queues import Cause, Ended, Policy, Queue, Slot, Stopped
 from fastinst_rt.video.sinks import Sink
 from fastinst_rt.video.sources import Source
 from fastinst_rt.video.summary import Snapshot, Summary, summarise
-from fastinst_rt.video.watchdog import Patience, Pulse, Watchdog
+from fastinst_rt.video.watchdog import Pulse, Watchdog
 
 Segment = Callable[[npt.NDArray[np.uint8]], Instances]
 """uint8 [H, W, 3] BGR -> its instances; called by one thread only. A `Segmenter` is one."""
@@ -83,7 +83,7 @@ class Pipeline:
         self._captured: Queue[Frame] = self._make_queue(plan)
         self._segmented = Queue[_Segmented](plan.queue if self.policy is Policy.EVERY else 1, self._count_drop)
         self._pulses = {name: Pulse(name) for name in ("source", "infer", "render")}
-        self._watchdog = Watchdog(self._pulses, _patience_with(source, plan.patience))
+        self._watchdog = Watchdog(self._pulses, plan.patience.for_source(source.info))
         self._failure: BaseException | None = None
         self._failing = threading.Lock()
         self._state = "ready"
@@ -348,8 +348,3 @@ class Pipeline:
                 self._sinks.remove(sink)
                 self._retired_notes += sink.notes
                 sink.close()
-
-
-def _patience_with(source: Source, patience: Patience) -> Patience:
-    """For ever where frames are waited for: a live source may come back, and whoever feeds stdin may take his time."""
-    return replace(patience, source=None) if source.info.live or source.info.kind == "stdin" else patience

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastinst_rt.errors import EngineError, FastInstError, OutputError, SourceLostError
+from fastinst_rt.video.sources import SourceInfo
 
 _SUSPENDED = 1.0
 """Seconds between two looks after which the whole process must have stood still (Ctrl-Z): no fault of a stage."""
@@ -29,6 +30,10 @@ class Patience:
     first_infer: float | None = 1800.0
     infer: float | None = 120.0
     render: float | None = 60.0
+
+    def for_source(self, info: SourceInfo) -> "Patience":
+        """For ever where frames are waited for: a live source may come back, and whoever feeds stdin may take time."""
+        return replace(self, source=None) if info.live or info.kind == "stdin" else self
 
 
 class Pulse:

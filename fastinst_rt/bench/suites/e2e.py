@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastinst_rt.bench.measure import Measurement, WarmUp
+from fastinst_rt.bench.measure import Measurement, WarmUp, in_turn
 from fastinst_rt.bench.report import Check, Report
 from fastinst_rt.bench.suites.common import (
     RANDOM,
@@ -67,7 +67,7 @@ def run(settings: Settings) -> Report:
             settings.say(f"round {number + 1} of {rounds}")
             yard.append(np.empty(_YARDSTICK_CALLS))
             timer.latency(call, yard[-1])
-            for mode in ("latency", "throughput")[:: 1 if number % 2 == 0 else -1]:
+            for mode in in_turn(("latency", "throughput"), number):
                 if mode == "latency":
                     single.append(np.fromiter(_one_by_one(path, Path(folder), segmenter, frames), np.float64))
                 else:
