@@ -13,10 +13,10 @@ For each row that both runs measured, four things must hold before a difference 
 3. so does the interval after the change of the yardstick's quiet time is divided out: what the machine itself got
    slower or quicker by is not the engine's doing;
 4. both changes are larger than the resolution of one per cent, and than the unsteadiness of the quicker run: how far
-   its median block lies above its best one. So even at its best the slower run is slower than the other usually is.
-   The bootstrap takes blocks for independent, but moods of a machine last longer than a run, and what the blocks of
-   one run differ by, two runs may differ by. That the slower run is unsteady too is no argument against it: what
-   disturbs a run only adds time.
+   the best third of its blocks reaches above the best one. So even at its best the slower run is slower than the other
+   is in its quiet third. The bootstrap takes blocks for independent, but moods of a machine last longer than a run,
+   and what the blocks of one run differ by, two runs may differ by. That the slower run is unsteady too is no argument
+   against it: what disturbs a run only adds time.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ import numpy as np
 
 from fastinst_rt.bench.measure import Measurement
 from fastinst_rt.bench.report import Report, Row, Subject
-from fastinst_rt.bench.statistics import Change, change
+from fastinst_rt.bench.statistics import Change, change, unsteadiness
 
 RESOLUTION = 0.01
 """Smallest relative change that is ever claimed: two identical runs on a quiet machine differ by up to this."""
@@ -102,7 +102,7 @@ def compare(a: Report, b: Report) -> Comparison:
         for key, row in rows_a.items()
     ]
     compared += [RowComparison(key, row.subject.label, "only in b") for key, row in rows_b.items() if key not in rows_a]
-    return Comparison(tuple(compared), machine, _differences(a, b))
+    return Comparison(tuple(compared), machine, differences(a, b))
 
 
 def _measured(report: Report) -> dict[str, Row]:
@@ -117,7 +117,8 @@ def _compare_row(a: Row, b: Row, machine: Change | None, confidence: float) -> R
     if machine is not None:
         value, low, high = ((1 + part) / (1 + machine.value) - 1 for part in (raw.value, raw.low, raw.high))
         relative = replace(raw, value=value, low=low, high=high)
-    unsteady = max(RESOLUTION, _unsteadiness(a.measurement if raw.value > 0 else b.measurement))
+    quicker = a.measurement if raw.value > 0 else b.measurement
+    unsteady = max(RESOLUTION, unsteadiness(quicker.floors))
     return RowComparison(
         id=a.subject.id,
         label=a.subject.label,
@@ -138,12 +139,6 @@ def _change(a: Measurement, b: Measurement, confidence: float = 0.99) -> Change:
     return change(a.floors, b.floors, confidence, _QUIET)
 
 
-def _unsteadiness(measurement: Measurement) -> float:
-    """How far the median block lies above the best one, relative."""
-    floors = measurement.floors
-    return float(np.median(floors) / floors.min()) - 1
-
-
 def _verdict(raw: Change, relative: Change | None, unsteady: float) -> Verdict:
     seen = [raw] if relative is None else [raw, relative]
     if all(c.excludes_zero and c.value > unsteady for c in seen):
@@ -153,7 +148,7 @@ def _verdict(raw: Change, relative: Change | None, unsteady: float) -> Verdict:
     return "no difference"
 
 
-def _differences(a: Report, b: Report) -> dict[str, tuple[Any, Any]]:
+def differences(a: Report, b: Report) -> dict[str, tuple[Any, Any]]:
     """What is not equal in the two environments, protocols and versions."""
     facts_a = {**a.environment, "fastinst-rt": a.version, "protocol": a.protocol, "suite": a.suite}
     facts_b = {**b.environment, "fastinst-rt": b.version, "protocol": b.protocol, "suite": b.suite}

@@ -1,7 +1,8 @@
 """Measure several variants in one run: warm each up until it stands still, then take their blocks in turn.
 
 Blocks are interleaved, and every second round runs backwards, so that a machine that gets slower during the run (heat,
-neighbours) makes all variants slower by the same, not only the later ones.
+neighbours) makes all variants slower by the same, not only the later ones. Where the blocks of one variant differ much,
+rounds are added: a run too short to meet the machine at rest could not be compared with another.
 """
 
 import gc
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastinst_rt.bench.protocol import Protocol
-from fastinst_rt.bench.statistics import block_floors, block_medians
+from fastinst_rt.bench.statistics import block_floors, block_medians, unsteadiness
 from fastinst_rt.bench.timers import Call, Seconds, Timer
 
 Say = Callable[[str], None]
@@ -127,34 +128,43 @@ def measure(variants: Mapping[str, Variant], protocol: Protocol, say: Say = say_
         say(f"warm-up: {name}")
         warm[name], median = warm_up(variant, protocol)
         plans[name] = protocol.plan(median)
-    samples = {name: np.empty(_kept(variants[name].mode, plan)) for name, plan in plans.items()}
-    blocks = {name: np.empty(len(samples[name]), np.int64) for name in variants}
-    filled = dict.fromkeys(variants, 0)
-    rounds = max((len(plan) for plan in plans.values()), default=0)
-    for number in range(rounds):
-        say(f"round {number + 1} of {rounds}")
+    taken: dict[str, list[tuple[int, Seconds]]] = {name: [] for name in variants}
+    planned = max((len(plan) for plan in plans.values()), default=0)
+    number, end = 0, np.inf
+    while number < planned or (time.perf_counter() < end and not _steady(taken, warm, protocol.steady)):
+        more = "" if number < planned else f", the machine is unsteady: at most {end - time.perf_counter():.0f} s more"
+        say(f"round {number + 1} of {planned}{more}")
         gc.collect()
         for name in in_turn(list(variants), number):
-            if number >= len(plans[name]):
-                continue
-            calls = plans[name][number]
-            variant = variants[name]
-            if calls > 1:  # the variant before left its own data in the caches; long calls fill them by themselves
-                variant.call()
-            kept = 1 if variant.mode == "throughput" else calls
-            start = filled[name]
-            if variant.mode == "throughput":
-                samples[name][start] = variant.timer.throughput(variant.call, calls) / calls
-            else:
-                variant.timer.latency(variant.call, samples[name][start : start + kept])
-            blocks[name][start : start + kept] = number
-            filled[name] = start + kept
-    return {name: Measurement(samples[name], blocks[name], warm[name]) for name in variants}
+            plan = plans[name]
+            if not len(plan) <= number < planned:
+                taken[name].append((number, _block(variants[name], plan[number % len(plan)])))
+        number += 1
+        if number == planned:
+            end = time.perf_counter() + protocol.patience
+    return {name: _joined(taken[name], warm[name]) for name in variants}
 
 
-def _kept(mode: Mode, plan: Sequence[int]) -> int:
-    """Samples that a plan gives: a block of throughput is one sample."""
-    return len(plan) if mode == "throughput" else sum(plan)
+def _block(variant: Variant, calls: int) -> Seconds:
+    """The samples of one block; of throughput it is one."""
+    if calls > 1:  # the variant before left its own data in the caches; long calls fill them by themselves
+        variant.call()
+    if variant.mode == "throughput":
+        return np.array([variant.timer.throughput(variant.call, calls) / calls])
+    samples = np.empty(calls)
+    variant.timer.latency(variant.call, samples)
+    return samples
+
+
+def _joined(blocks: Sequence[tuple[int, Seconds]], warm: WarmUp) -> Measurement:
+    """What these blocks, each with the number of its round, are together."""
+    rounds = np.repeat([number for number, _ in blocks], [len(samples) for _, samples in blocks])
+    return Measurement(np.concatenate([samples for _, samples in blocks]), rounds, warm)
+
+
+def _steady(taken: Mapping[str, Sequence[tuple[int, Seconds]]], warm: Mapping[str, WarmUp], limit: float) -> bool:
+    """Whether each variant met a quiet machine in at least a third of its blocks."""
+    return all(unsteadiness(_joined(blocks, warm[name]).floors) <= limit for name, blocks in taken.items())
 
 
 def in_turn(names: Sequence[str], number: int) -> Sequence[str]:

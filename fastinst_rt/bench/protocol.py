@@ -14,11 +14,13 @@ class Protocol:
         seconds: ... unless they take longer than this: then as many as fit ...
         least_samples: ... but never fewer than this.
         least_seconds: quick calls are repeated until they fill this time, so that a burst of noise cannot fill a run.
-        most_samples: never more than this (the report keeps every sample).
+        most_samples: never more than this is planned (the report keeps every sample).
         warm_up: least seconds of warm-up of a variant.
         warm_up_limit: seconds after which it counts as warm although its median still moves (the report says so).
         settled: relative change of the median from one warm-up window to the next that counts as standing still.
         blocks: the samples of a variant come in this many blocks, interleaved with those of the others.
+        steady: `unsteadiness` of every variant that lets the run end as planned ...
+        patience: ... otherwise more rounds are added, for at most this many seconds.
     """
 
     samples: int = 200
@@ -30,6 +32,8 @@ class Protocol:
     warm_up_limit: float = 15.0
     settled: float = 0.02
     blocks: int = 10
+    steady: float = 0.04
+    patience: float = 0.0
 
     def plan(self, seconds_per_call: float) -> list[int]:
         """Sizes of a variant's blocks, in calls.
@@ -44,8 +48,8 @@ class Protocol:
         return [len(part) for part in parts]
 
 
-FULL = Protocol()
-"""At least 200 samples or 20 s of each variant."""
+FULL = Protocol(patience=120.0)
+"""At least 200 samples or 20 s of each variant, and up to two minutes more while the machine is unsteady."""
 
 QUICK = Protocol(
     samples=40,

@@ -14,6 +14,9 @@ from fastinst_rt.bench.timers import Seconds
 
 _DRAWS = 5000
 
+_BEST_THIRD = 100 / 3
+"""Percentile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -78,6 +81,18 @@ def block_medians(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
 def block_floors(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
     """The 5th percentile of each block, in the order of the blocks: what a call takes when nothing disturbs it."""
     return _of_blocks(samples, blocks, 5)
+
+
+def unsteadiness(floors: Seconds) -> float:
+    """How far the block at the end of the best third lies above the best one, relative.
+
+    A third, not half: a run of 50 blocks on a busy machine met a quiet one in 15 of them, which is plenty to know its
+    quiet time, while its median block was 14 % slower.
+
+    Args:
+        floors: float64 [B], see `block_floors`.
+    """
+    return float(np.percentile(floors, _BEST_THIRD) / floors.min()) - 1
 
 
 def _of_blocks(samples: Seconds, blocks: npt.NDArray[np.int64], percent: float) -> Seconds:

@@ -1,4 +1,4 @@
-"""`fastinst-rt bench`: measure a suite, or compare two runs."""
+"""`fastinst-rt bench`: measure a suite, or compare runs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,14 @@ _EXAMPLES = """
   fastinst-rt bench compare before.json after.json
 """
 
+_COMPARE_EXAMPLES = """
+[bold]Examples[/]
+
+  fastinst-rt bench compare before.json after.json
+
+  fastinst-rt bench compare before/ after/     each a folder of runs
+"""
+
 
 class SuiteName(StrEnum):
     """The suites, as the command line spells them."""
@@ -34,7 +42,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands to the application."""
     group = typer.Typer(invoke_without_command=True)
     group.callback(epilog=_EXAMPLES)(bench)
-    group.command("compare")(compare)
+    group.command("compare", epilog=_COMPARE_EXAMPLES)(compare)
     app.add_typer(group, name="bench")
 
 
@@ -110,12 +118,16 @@ def bench(
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A run written with --json: the one to compare with.")],
-    b: Annotated[Path, typer.Argument(help="A run written with --json: the one to judge.")],
+    a: Annotated[Path, typer.Argument(help="A run written with --json, or a folder of them: to compare with.")],
+    b: Annotated[Path, typer.Argument(help="A run written with --json, or a folder of them: to judge.")],
 ) -> None:
-    """Compare two runs: a difference is named only where there is one to see."""
+    """Compare two runs: a difference is named only where there is one to see.
+
+    The runs of a folder count as one long run. Several runs a side, taken in turns (a, b, a, b), find smaller
+    differences on a machine that others use too.
+    """
     from fastinst_rt.bench import tables
     from fastinst_rt.bench.compare import compare as compare_reports
-    from fastinst_rt.bench.report import read_json
+    from fastinst_rt.bench.pool import read_runs
 
-    tables.show_comparison(compare_reports(read_json(a), read_json(b)))
+    tables.show_comparison(compare_reports(read_runs(a), read_runs(b)))

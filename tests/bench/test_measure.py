@@ -1,5 +1,9 @@
 """Warm-up, plan, interleaving: what the protocol promises."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain, cycle, repeat
+
 import numpy as np
 import pytest
 
@@ -13,7 +17,7 @@ BRIEF = Protocol(samples=12, seconds=1, least_samples=3, least_seconds=0, warm_u
 class ScriptedTimer(HostTimer):
     """Calls, and takes the times from a script instead of a clock."""
 
-    def __init__(self, seconds: list[float]) -> None:
+    def __init__(self, seconds: Iterable[float]) -> None:
         super().__init__()
         self._seconds = iter(seconds)
 
@@ -88,6 +92,43 @@ def test_every_sample_is_kept_in_its_order() -> None:
     found = measure({"a": Variant(lambda: None, ScriptedTimer(outlier))}, BRIEF)
     assert found["a"].samples.max() == 5.0
     assert len(found["a"].samples) == 12
+
+
+def blocks_of(*seconds: float) -> Iterable[float]:
+    """A script for BRIEF: the warm-up, then a block of three calls and the one before it for each value."""
+    return chain(repeat(0.01, 3), *(repeat(value, 3) for value in seconds))
+
+
+def test_a_run_goes_on_until_a_third_of_the_blocks_met_a_quiet_machine() -> None:
+    patient = replace(BRIEF, patience=60.0)
+    script = blocks_of(0.015, 0.010, 0.015, 0.015, 0.010, 0.010, 9.0)
+    said: list[str] = []
+    found = measure({"a": Variant(lambda: None, ScriptedTimer(script))}, patient, said.append)
+    assert found["a"].floors.tolist() == [0.015, 0.010, 0.015, 0.015, 0.010, 0.010]
+    assert [line for line in said if "unsteady" in line] == said[-2:]
+
+
+def test_a_steady_run_and_one_without_patience_end_as_planned() -> None:
+    steady = measure(
+        {"a": Variant(lambda: None, ScriptedTimer(blocks_of(0.011, 0.01, 0.01, 0.01, 9.0)))},
+        replace(BRIEF, patience=60.0),
+    )
+    unsteady = measure({"a": Variant(lambda: None, ScriptedTimer(blocks_of(0.02, 0.02, 0.02, 0.01, 9.0)))}, BRIEF)
+    assert len(steady["a"].floors) == len(unsteady["a"].floors) == BRIEF.blocks
+
+
+def test_a_run_on_a_machine_that_never_rests_ends_all_the_same() -> None:
+    restless = chain(repeat(0.01, 3), cycle([0.01] * 3 + [0.02] * 9))
+    found = measure({"a": Variant(lambda: None, ScriptedTimer(restless))}, replace(BRIEF, patience=0.05))
+    assert len(found["a"].floors) > BRIEF.blocks
+
+
+def test_a_variant_too_slow_for_all_rounds_takes_part_in_added_ones() -> None:
+    slow = ScriptedTimer(repeat(1.0))  # the least number of calls: three, in the first three of four rounds
+    quick = ScriptedTimer(blocks_of(0.015, 0.010, 0.015, 0.015, 0.010, 0.010, 9.0))
+    variants = {"slow": Variant(lambda: None, slow), "quick": Variant(lambda: None, quick)}
+    found = measure(variants, replace(BRIEF, patience=60.0))
+    assert np.unique(found["slow"].blocks).tolist() == [0, 1, 2, 4, 5]
 
 
 def test_throughput_gives_one_sample_a_block() -> None:
