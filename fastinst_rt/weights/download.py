@@ -59,6 +59,9 @@ def pull(
     folder = folder or cache_folder()
     target = folder / file_name
     url = join_url(base_url or os.environ.get(URL_VARIABLE) or RELEASE_URL, file_name)
+    if not force and target.is_file() and not os.access(folder, os.W_OK):
+        check_recorded(target)  # others look after this folder: no lock can be taken here, and none is needed
+        return target
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone(target, on_wait):

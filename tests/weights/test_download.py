@@ -203,6 +203,17 @@ def test_a_file_in_a_cache_that_others_look_after_is_checked_and_not_recorded(
     assert [file.name for file in cache.iterdir()] == ["net.pth"]
 
 
+def test_a_file_in_a_folder_that_cannot_be_written_is_all_that_is_asked_for(
+    server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull_net(server, cache)
+    monkeypatch.setattr(download.os, "access", lambda *_: False)
+    monkeypatch.setattr(filelock.FileLock, "acquire", _denied)
+    assert pull_net(server, cache) == cache / "net.pth"
+    assert len(server.requests) == 1
+    assert "cannot be written" in error_of(server, cache, force=True).problem
+
+
 @pytest.mark.parametrize(
     ("owner", "name"),
     [(filelock.FileLock, "acquire"), (Path, "replace"), (download, "_record")],
