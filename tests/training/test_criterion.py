@@ -76,7 +76,8 @@ def test_without_guidance_the_guided_layers_are_not_judged(deep: FastInst) -> No
 
 def test_learnable_queries_have_no_proposals_and_no_places() -> None:
     torch.manual_seed(0)
-    net = create_model("fastinst-nano", num_classes=4, num_queries=9, activation_guided_queries=False).train()
+    switches = {"decoder_layers": 1, "num_queries": 9, "activation_guided_queries": False}
+    net = create_model("fastinst-nano", num_classes=4, **switches).train()
     losses, _ = judge(net, [target([0, 1])])
     assert "loss_proposal" not in losses.unweighted
     assert [kind for kind, _ in losses.matchings] == ["queries"] * 3
