@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastinst_rt.backends.base import RunOptions
+from fastinst_rt.backends.openvino import engine_settings
 from fastinst_rt.bench import tables
 from fastinst_rt.bench.flops import multiply_adds, parameters
 from fastinst_rt.bench.measure import Variant
@@ -63,8 +65,7 @@ def compiled(net: nn.Module, values: np.ndarray) -> openvino.InferRequest:
     """One request, in FP32 and with the settings of our own engines."""
     with torch.no_grad():
         model = openvino.convert_model(net, example_input=torch.from_numpy(values), input=[values.shape])
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return openvino.Core().compile_model(model, "CPU", engine_settings(RunOptions())).create_infer_request()
 
 
 class Conv(nn.Sequential):

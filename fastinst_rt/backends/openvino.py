@@ -101,7 +101,7 @@ class OpenVinoBackend:
             if key.precision == "int8":
                 progress(f"quantising on {len(pictures)} pictures", 0.3)
                 model = quantised(model, pictures, key.batch)
-            compiled = openvino.Core().compile_model(model, "CPU", _settings(RunOptions()))
+            compiled = openvino.Core().compile_model(model, "CPU", engine_settings(RunOptions()))
             (folder / _COMPILED).write_bytes(compiled.export_model().getbuffer())
         except RuntimeError as error:  # what OpenVINO raises for all that goes wrong
             raise EngineError(
@@ -115,7 +115,8 @@ class OpenVinoBackend:
         return OpenVinoEngine(_import(folder, options), EngineInfo.of(key, "cpu", folder))
 
 
-def _settings(options: RunOptions) -> dict[str, Any]:
+def engine_settings(options: RunOptions) -> dict[str, Any]:
+    """What OpenVINO is told when it compiles or loads an engine."""
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": options.mode.upper(),
         # Said in words: the CPU plugin's own choice is BF16 where the CPU has it, and FP32 was asked for.
@@ -133,7 +134,7 @@ def _import(folder: Path, options: RunOptions) -> Any:
 
     content = (folder / _COMPILED).read_bytes()
     try:
-        return openvino.Core().import_model(content, "CPU", _settings(options))
+        return openvino.Core().import_model(content, "CPU", engine_settings(options))
     except RuntimeError as error:
         raise EngineError(
             f"OpenVINO cannot load the engine in {folder} ({_last_line(error)}).", "Build it anew."

@@ -15,8 +15,8 @@ from fastinst_rt.bench.environment import Condition, foreign_load
 from fastinst_rt.bench.measure import Measurement, Mode, WarmUp
 from fastinst_rt.bench.protocol import Protocol
 from fastinst_rt.bench.statistics import Summary, summarise
-from fastinst_rt.errors import OutputError, UsageError
-from fastinst_rt.pictures import write_bytes
+from fastinst_rt.errors import UsageError
+from fastinst_rt.pictures import make_folder, write_bytes
 from fastinst_rt.results import Size
 
 SCHEMA = "fastinst-rt.bench/1"
@@ -160,10 +160,7 @@ def write_text(text: str, path: Path) -> None:
     Raises:
         OutputError: if it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {path.parent} cannot be made ({error}).", "Give another path.") from error
+    make_folder(path.parent)
     write_bytes(path, text.encode())
 
 

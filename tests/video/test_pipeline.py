@@ -85,7 +85,9 @@ class TestFreshest:
         """The oldest a frame can be: one source period in the slot, one inference, one more in front of the render."""
         source, sink = CountingSource(75, period=1 / 60, live=True), MemorySink(work=0.003)
         summary = Pipeline(source, SleepingNetwork(0.03), [sink]).run()
-        assert summary.age.p50 < 1 / 60 + 0.03 + 0.003 + 0.04  # the median: a busy machine stretches single frames
+        assert summary.age.p50 < 1 / 60 + 0.03 + 0.003 + 0.04
+        # a busy machine stretches single inferences; that is no queue
+        assert summary.age.p95 < 1 / 60 + max(0.03, summary.stages["infer"].p95) + 0.003 + 0.04
 
     def test_stale_frames_are_dropped(self) -> None:
         """The second frame waits 0.7 s for the network and is older than 0.5 s by then."""
