@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fastinst_rt.training.samples import Sample
 
 Size = tuple[int, int]
+
+_GREY = 116
 
 
 def resized(sample: Sample, size: Size) -> Sample:
@@ -58,14 +61,37 @@ def padded(sample: Sample, size: Size) -> Sample:
     bottom, right = size[0] - sample.size[0], size[1] - sample.size[1]
     if not bottom and not right:
         return sample
-    everything = np.ones((1, sample.labelled.shape[1]), np.bool_)
     return Sample(
-        np.pad(sample.image, ((0, bottom), (0, right), (0, 0)), constant_values=116),
+        np.pad(sample.image, ((0, bottom), (0, right), (0, 0)), constant_values=_GREY),
         sample.class_ids,
         np.pad(sample.masks, ((0, 0), (0, bottom), (0, right))),
-        np.concatenate([sample.labelled, everything]),
+        _and_everything(sample.labelled),
         np.pad(sample.regions, ((0, bottom), (0, right)), constant_values=len(sample.labelled)),
     )
+
+
+def turned(sample: Sample, degrees: float) -> Sample:
+    """Turned about its middle, same size; what comes in from outside is grey, which is background of every class."""
+    height, width = sample.size
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    masks = np.empty(sample.masks.shape, np.uint8)
+    for source, target in zip(sample.masks, masks, strict=True):
+        cv2.warpAffine(source.view(np.uint8), matrix, (width, height), dst=target, flags=cv2.INTER_NEAREST)
+    outside = len(sample.labelled)
+    return present(
+        Sample(
+            cv2.warpAffine(sample.image, matrix, (width, height), borderValue=(_GREY,) * 3),
+            sample.class_ids,
+            masks.view(np.bool_),
+            _and_everything(sample.labelled),
+            cv2.warpAffine(sample.regions, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=(outside,)),
+        )
+    )
+
+
+def _and_everything(labelled: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """One more region, about which everything is known."""
+    return np.concatenate([labelled, np.ones((1, labelled.shape[1]), np.bool_)])
 
 
 def coloured(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -67,7 +67,16 @@ def make_recipe(config: AugmentationConfig, categories: Categories) -> Recipe:
     if config.recipe == "crop":
         return CropRecipe(config.short_sides, config.crop, config.colour > 0)
     weights = _by_class(config.instance_weights, categories, 0.0) if config.instance_weights else None
-    return JitterRecipe(config.sizes, config.zoom, config.mosaic, config.paste, config.focus, config.colour, weights)
+    return JitterRecipe(
+        config.sizes,
+        config.zoom,
+        mosaic=config.mosaic,
+        paste=config.paste,
+        focus=config.focus,
+        colour=config.colour,
+        turn=config.turn,
+        instance_weights=weights,
+    )
 
 
 def make_net(config: ModelConfig, categories: Categories) -> FastInst:

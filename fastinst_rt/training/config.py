@@ -78,14 +78,17 @@ class AugmentationConfig:
     mosaic: float = 0.0
     paste: float = 0.0
     focus: float = 0.0
+    turn: float = 0.0
     instance_weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The objective (paper sections 3.3 and 3.4)."""
+    """The objective (paper sections 3.3 and 3.4); `mask_quality` and `exclusive_classes` are ours, see `Criterion`."""
 
     gt_mask_guidance: bool = True
+    mask_quality: bool = False
+    exclusive_classes: bool = False
     location_cost: bool = True
     num_points: int = 12544
     classification: float = 2.0

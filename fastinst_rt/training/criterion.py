@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fastinst_rt.models.fastinst import Prediction, Trace
 from fastinst_rt.training.guidance import guided_attention_masks
-from fastinst_rt.training.losses import class_loss, mask_losses, proposal_loss
+from fastinst_rt.training.losses import class_loss, mask_losses, mask_qualities, proposal_loss
 from fastinst_rt.training.matcher import Matcher, Pairs, query_locations
 from fastinst_rt.training.targets import Target
 
@@ -65,12 +65,18 @@ class Criterion:
         weights: loss weights.
         num_points: points a matched mask (12,544 in the published recipes, scaled to the input for small ones).
         gt_mask_guidance: learn from the guided layers too (Table I, C).
+        mask_quality: a matched query should be as sure of its class as its mask is good (ours; see `mask_qualities`).
+        exclusive_classes: an instance is told apart from every other class, also from those that the labels of its
+            picture do not speak about: a labelled car is no bus, whether or not buses are labelled (ours). Off: a class
+            that is not labelled takes no part at all.
     """
 
     matcher: Matcher = field(default_factory=Matcher)
     weights: LossWeights = field(default_factory=LossWeights)
     num_points: int = 12544
     gt_mask_guidance: bool = True
+    mask_quality: bool = False
+    exclusive_classes: bool = False
 
     def __call__(self, guide: Guide, trace: Trace, targets: Sequence[Target]) -> Losses:
         """Losses of one batch.
@@ -95,14 +101,20 @@ class Criterion:
                 self.matcher.proposals(logits, t) for logits, t in zip(trace.proposal_logits, targets, strict=True)
             ]
             losses.matchings.append(("proposals", cells))
-            losses.add("loss_proposal", proposal_loss(trace.proposal_logits, cells, targets), self.weights.proposal)
+            proposals = proposal_loss(trace.proposal_logits, cells, targets, exclusive=self.exclusive_classes)
+            losses.add("loss_proposal", proposals, self.weights.proposal)
 
         num_instances = count_instances(targets)
         for i, (logits, masks, known) in enumerate(outputs):
             pairs = self._match((logits, masks), locations, targets, losses) if known is None else known
             suffix = f"_{i - 1}" if i else ""
             weights = self.weights
-            classes = class_loss(logits, pairs, targets, locations, weights.no_object)
+            # a guided layer is shown the true mask: how good its own comes out says nothing about the query
+            judged = self.mask_quality and known is None
+            qualities = mask_qualities(masks, pairs, targets) if judged else None
+            classes = class_loss(
+                logits, pairs, targets, locations, weights.no_object, qualities, exclusive=self.exclusive_classes
+            )
             mask, dice = mask_losses(masks, pairs, targets, num_instances, self.num_points, self.matcher.random)
             losses.add(f"loss_ce{suffix}", classes, weights.classification)
             losses.add(f"loss_mask{suffix}", mask, weights.mask)

@@ -264,7 +264,14 @@ def make_criterion(config: TrainConfig) -> Criterion:
         num_points=loss.num_points,
     )
     weights = LossWeights(loss.classification, loss.mask, loss.dice, loss.proposal, loss.no_object)
-    return Criterion(matcher, weights, loss.num_points, loss.gt_mask_guidance)
+    return Criterion(
+        matcher,
+        weights,
+        loss.num_points,
+        gt_mask_guidance=loss.gt_mask_guidance,
+        mask_quality=loss.mask_quality,
+        exclusive_classes=loss.exclusive_classes,
+    )
 
 
 def _micro_batch(run: RunConfig, world: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fastinst_rt.evaluation.datasets.coco import CocoInstances
-from fastinst_rt.training.augment import coloured, cropped, flipped, padded, resized, short_side_size
+from fastinst_rt.training.augment import coloured, cropped, flipped, padded, resized, short_side_size, turned
 from fastinst_rt.training.loader import Order, Slots, collate
 from fastinst_rt.training.mixing import copy_pasted, focused, mosaic
 from fastinst_rt.training.recipes import CocoRecipe, CropRecipe, JitterRecipe
@@ -74,7 +74,12 @@ def test_incomplete_labels_speak_about_their_instances_only(tmp_path: Path) -> N
 
 def test_picture_and_labels_move_together() -> None:
     sample = scene(1)
-    for moved in (flipped(sample), cropped(sample, 20, 30, (60, 80)), resized(sample, (192, 256))):
+    for moved in (
+        flipped(sample),
+        cropped(sample, 20, 30, (60, 80)),
+        resized(sample, (192, 256)),
+        turned(sample, 140.0),
+    ):
         for mask, class_id in zip(moved.masks, moved.class_ids, strict=True):
             colour = moved.image[mask].mean(0)
             assert colour.argmax() == {0: 0, 1: 1, 2: 2}[int(class_id)]  # discs red, boxes green, triangles blue
@@ -93,6 +98,17 @@ def test_padding_is_background_of_every_class() -> None:
     assert wide.image.shape == (128, 160, 3)
     assert wide.labelled[wide.regions[120, 150]].all()
     assert wide.labelled[wide.regions[0, 0]].tolist() == [True, False, False]
+
+
+def test_turning_by_half_is_both_mirrors_and_what_comes_in_is_background() -> None:
+    sample = scene(1, (True, False, False))
+    half = turned(sample, 180.0)
+    assert (half.image == sample.image[::-1, ::-1]).all()
+    assert (half.masks == sample.masks[:, ::-1, ::-1]).all()
+    assert half.labelled[half.regions].tolist() == sample.labelled[sample.regions].tolist()
+    corner = turned(sample, 45.0)
+    assert corner.labelled[corner.regions[0, 0]].all()
+    assert not corner.masks[:, 0, 0].any()
 
 
 def test_colour_leaves_labels_alone() -> None:
@@ -148,7 +164,7 @@ def test_focus_shows_the_chosen_instance_at_its_share_of_the_frame(share: float,
     [
         CocoRecipe((96, 128), 200, (80, 100), (64, 90), True),
         CropRecipe((96, 128), (64, 96)),
-        JitterRecipe(((64, 96), (96, 64)), mosaic=0.5, paste=0.5, focus=0.5, instance_weights=np.ones(3)),
+        JitterRecipe(((64, 96), (96, 64)), mosaic=0.5, paste=0.5, focus=0.5, turn=1.0, instance_weights=np.ones(3)),
     ],
 )
 def test_recipes_are_functions_of_their_seed(recipe, source: CocoSource) -> None:  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fastinst_rt.training.guidance import guided_attention_masks
-from fastinst_rt.training.losses import class_loss, mask_losses, partial_cross_entropy, proposal_loss
+from fastinst_rt.training.losses import class_loss, mask_losses, mask_qualities, partial_cross_entropy, proposal_loss
 from fastinst_rt.training.matcher import Matcher, query_locations
 from fastinst_rt.training.points import uniform_points
 from fastinst_rt.training.targets import Target
@@ -57,6 +57,40 @@ def test_class_loss_is_the_weighted_mean() -> None:
     assert loss.item() == pytest.approx((math.log(2.0) + 0.1 * math.log(3.0)) / 1.1)
 
 
+def test_class_loss_is_least_where_a_query_is_as_sure_as_its_mask_is_good() -> None:
+    target = Target(torch.tensor([1]), half_masks()[:1])
+    pairs = [(torch.tensor([0]), torch.tensor([0]))]
+    chances = torch.linspace(0.05, 0.95, 19)
+    losses = []
+    for chance in chances:
+        logits = torch.tensor([[[-50.0, chance.item(), 1 - chance.item()]]])
+        logits[..., 1:] = logits[..., 1:].log()
+        losses.append(class_loss(logits, pairs, [target], torch.zeros(1, 1, 2), 0.1, [torch.tensor([0.4])]).item())
+    assert chances[losses.index(min(losses))].item() == pytest.approx(0.4)
+
+
+def test_quality_counts_the_thresholds_that_a_mask_passes() -> None:
+    truth = torch.zeros(3, 64, 64, dtype=torch.bool)
+    truth[:, :, :40] = True
+    target = Target(torch.tensor([0, 0, 0]), truth)
+    masks = torch.full((1, 4, 16, 16), -9.0)
+    masks[0, 0, :, :10] = 9.0  # IoU 1
+    masks[0, 2, :, :7] = 9.0  # IoU 0.7
+    masks[0, 3, :, :4] = 9.0  # IoU 0.4
+    pairs = [(torch.tensor([0, 2, 3]), torch.tensor([0, 1, 2]))]
+    found, none = mask_qualities(masks.expand(2, -1, -1, -1), [*pairs, NOTHING], [target, target])
+    assert found.tolist() == pytest.approx([1.0, 0.2 + 0.8 * 0.5, 0.2])
+    assert none.tolist() == []
+
+
+def test_quality_of_a_mask_of_stride_8_is_that_of_its_enlargement() -> None:
+    target = Target(torch.tensor([0]), half_masks(64, 64)[:1])
+    masks = torch.full((1, 1, 8, 8), -9.0)
+    masks[0, 0, :, :4] = 9.0
+    (found,) = mask_qualities(masks, [(torch.tensor([0]), torch.tensor([0]))], [target])
+    assert found.tolist() == [1.0]
+
+
 def test_mask_losses_vanish_for_a_perfect_mask() -> None:
     target = Target(torch.tensor([0, 1]), half_masks(64, 64))
     pairs = [(torch.tensor([1, 2]), torch.tensor([1, 0]))]
@@ -105,6 +139,19 @@ class TestPartialLabels:
         assert logits.grad is not None
         assert not logits.grad[..., 1].any()
         assert logits.grad[..., [0, 2, 3]].all()
+
+    def test_an_instance_is_told_apart_from_unlabelled_classes_where_asked(self) -> None:
+        labelled = torch.tensor([[True, False, True]])
+        target = Target(torch.tensor([2]), half_masks()[:1], labelled)
+        logits = torch.randn(1, 4, 4, requires_grad=True)
+        pairs = [(torch.tensor([1]), torch.tensor([0]))]
+        class_loss(logits, pairs, [target], torch.rand(1, 4, 2), 0.1, exclusive=True).backward()
+        assert logits.grad is not None
+        assert (logits.grad[0, :, 1] != 0).tolist() == [False, True, False, False]
+        cells = torch.randn(1, 4, 2, 2, requires_grad=True)
+        proposal_loss(cells, pairs, [target], exclusive=True).backward()
+        assert cells.grad is not None
+        assert (cells.grad[0, 1].flatten() != 0).tolist() == [False, True, False, False]
 
     def test_unlabelled_class_has_no_influence_on_proposals(self) -> None:
         target = Target(torch.tensor([0]), half_masks()[:1], torch.tensor([[True, False]]))
