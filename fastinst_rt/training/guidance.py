@@ -29,7 +29,7 @@ def guided_attention_masks(
     blocked = torch.zeros(len(targets), num_queries, *size, dtype=torch.bool, device=device)
     for picture, (queries, instances), target in zip(blocked, pairs, targets, strict=True):
         if len(queries):
-            masks = F.interpolate(target.masks[instances, None].float(), size, mode="nearest")[:, 0] > 0.5
+            masks = F.interpolate(target.coverage[instances, None], size, mode="nearest")[:, 0] > 0.5
             seen = masks.flatten(1).any(1)
             picture[queries[seen]] = ~masks[seen]
     return blocked

@@ -125,7 +125,7 @@ def mask_qualities(masks: Tensor, pairs: Sequence[Pairs], targets: Sequence[Targ
         if not len(queries):  # pooling and resizing take no empty tensors
             found.append(picture.new_zeros(0))
             continue
-        truth = F.avg_pool2d(target.masks[instances].float(), 4) > 0.5
+        truth = F.avg_pool2d(target.coverage[instances], 4) > 0.5
         logits = picture[queries][None].float()
         mask = F.interpolate(logits, truth.shape[-2:], mode="bilinear", align_corners=False)[0] > 0
         iou = (mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2)).clamp(min=1)
@@ -161,7 +161,7 @@ def mask_losses(
         parts = torch.split(points, [len(part) for part in matched])
         truth = torch.cat(
             [
-                sample_at(target.masks[instances].float(), part)
+                sample_at(target.coverage[instances], part)
                 for target, (_, instances), part in zip(targets, pairs, parts, strict=True)
             ]
         )

@@ -62,7 +62,7 @@ class Matcher:
             min(Q, N) pairs.
         """
         points = self.random((1, self.num_points, 2), logits.device)[0]
-        truth = target.masks.float()
+        truth = target.coverage
         predicted_at = sample_shared(masks.float(), points)
         truth_at = sample_shared(truth, points)
         cost = self.mask_cost * pairwise_cross_entropy(predicted_at, truth_at)
@@ -87,7 +87,7 @@ class Matcher:
         cost = self.class_cost * -logits.float().flatten(1).softmax(0)[target.class_ids].T
         if self.location_cost and len(target):
             size = (int(logits.shape[-2]), int(logits.shape[-1]))
-            covered = F.adaptive_avg_pool2d(target.masks.float(), size).flatten(1) > 0
+            covered = F.adaptive_avg_pool2d(target.coverage, size).flatten(1) > 0
             cost = cost - self.location_cost * covered.T.float()
         return assign(cost)
 

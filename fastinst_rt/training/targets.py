@@ -1,6 +1,7 @@
 """What a picture should give: the instances of one training picture, and what its labels leave unsaid."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,6 +29,11 @@ class Target:
 
     def __len__(self) -> int:
         return len(self.class_ids)
+
+    @cached_property
+    def coverage(self) -> Tensor:
+        """float32 [N, H, W]: the masks as 0 and 1, made once for all that look at them in a step."""
+        return self.masks.float()
 
     def to(self, device: torch.device | str) -> "Target":
         """The same labels on another device."""

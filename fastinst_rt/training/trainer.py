@@ -130,7 +130,8 @@ class Trainer:
         resume: bool = False,
     ) -> None:
         self.config = config
-        self.net = net.to(process.device).train()
+        # channels last: a step of nano takes 0.75 of the time on two AVX2 cores (depth-wise gradients a third)
+        self.net = net.to(process.device, memory_format=torch.channels_last).train()
         self.process = process
         self.folder = folder
         self.iteration = 0
