@@ -19,8 +19,8 @@ queries and feed-forward width 1024, which takes 1:
 Two parts joined later, when pictures showed what was missing: `RelativeMasks` (one mask over several people) and
 `FineMasks` (coarse outlines of small people), which costs 9 % of the whole (22.4 against 20.7 ms at 320x416 on two
 threads, medians of 100, interleaved). A second layer was there for a while and left again: on two AVX2 cores it took a
-sixth of the time (41.6 against 34.7 ms, interleaved), and cutting it off cost 0.003 of a person AP of 0.152, on the very
-weights that had been trained with it.
+sixth of the time (41.6 against 34.7 ms, interleaved), and cutting it off cost 0.003 of a person AP of 0.152, on the
+very weights that had been trained with it.
 """
 
 from dataclasses import replace
