@@ -14,7 +14,7 @@ def mask_nms(found: Instances, iou: float, max_instances: int = 100) -> Instance
 
     The published networks were trained to answer once an object and need none. A small network's queries often agree
     on an object without knowing of each other: a fifth of the instances that an earlier fastinst-nano showed in
-    four clips repeated another, and its mean AP of six classes was 0.151 without and 0.159 with this.
+    four clips repeated another, and the mean AP of six classes is 0.151 without and 0.159 with it.
 
     Args:
         found: best score first.
