@@ -116,7 +116,7 @@ class JitterRecipe:
             sample = mosaic([source[index], *others], size, rng)
         else:
             sample = self._framed(source[index], size, rng)
-        if rng.random() < self.turn / 4:
+        if self.turn and rng.random() < self.turn / 4:  # without turns, the draws of older runs stay the same
             sample = turned(sample, rng.uniform(0, 360))
         if self.instance_weights is not None and rng.random() < self.paste:
             sample = self._with_pasted(sample, source, rng)
@@ -135,7 +135,7 @@ class JitterRecipe:
         for _ in range(3):  # most pictures hold one of the wanted classes; three tries are enough
             donor = source[int(rng.integers(len(source)))]
             donor = self._framed(flipped(donor) if rng.random() < 0.5 else donor, sample.size, rng)
-            if rng.random() < self.turn:
+            if self.turn and rng.random() < self.turn:
                 donor = turned(donor, rng.uniform(0, 360))
             chances = self._chances(donor, _SMALLEST_PASTE)
             if chances is not None:
