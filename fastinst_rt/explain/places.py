@@ -9,7 +9,7 @@ import torch
 
 from fastinst_rt.errors import UsageError
 from fastinst_rt.explain.observation import Observation
-from fastinst_rt.models.queries import proposal_ranks
+from fastinst_rt.models.queries import LEAST_PEAK, proposal_ranks
 from fastinst_rt.results import Geometry
 
 STRIDE = 16
@@ -55,7 +55,7 @@ def query_places(observation: Observation, count: int, *, local_maximum_first: b
         raise UsageError("The queries of this network are learnable: they have no places.", "Choose a FastInst model.")
     probabilities = logits.softmax(1)[:, :-1]
     ranks = proposal_ranks(probabilities, local_maximum_first=local_maximum_first).flatten()
-    peaks = proposal_ranks(probabilities, local_maximum_first=True).flatten() > 1
+    peaks = proposal_ranks(probabilities, local_maximum_first=True).flatten() >= LEAST_PEAK
     best, classes = probabilities[0].flatten(1).max(0)
     chosen = ranks.topk(min(count, ranks.numel())).indices
     width = logits.shape[-1]

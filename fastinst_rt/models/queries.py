@@ -26,18 +26,27 @@ class Queries(NamedTuple):
     proposal_indices: Tensor | None
 
 
+LEAST_PEAK = 1e-6
+"""A place whose class probability is lower is no local maximum (the published code's number)."""
+
+
 def proposal_ranks(probabilities: Tensor, *, local_maximum_first: bool = True) -> Tensor:
     """The rank score of each pixel as a proposal.
 
     p is the probability of the pixel's best class. A pixel whose p is not below that of its eight neighbours *in the
-    plane of the same class*, where each pixel counts for its best class only and outside is zero, and not below 1e-6,
-    is a local maximum: it gets p + 1, so that all local maxima come before all other pixels, which get p.
+    plane of the same class*, where each pixel counts for its best class only and outside is zero, and not below
+    `LEAST_PEAK`, is a local maximum. All local maxima come before all other pixels, both by p.
+
+    The published code gives p + 1 to a local maximum and p to the others. Above 1 a float32 has steps of 1.2e-7, and
+    the last places of a confident network have a p of 1e-5: their order was rounding, so a compiled engine could pick
+    other queries than eager PyTorch and be refused for it. Here a local maximum gets p and the others p * 2**-20, which
+    is exact and below `LEAST_PEAK`: the same order, with every digit of p.
 
     Args:
         probabilities: [B,K,h,w], softmax over K+1 classes without the no-object column.
 
     Returns:
-        [B,h,w], in [0, 2].
+        [B,h,w], in [0, 1]; with local maxima first, those are the pixels of at least `LEAST_PEAK`.
     """
     # amax and argmax, and not max: TensorRT has no converter for a max of which both results are used
     best, best_class = probabilities.amax(1, keepdim=True), probabilities.argmax(1, keepdim=True)
@@ -46,15 +55,15 @@ def proposal_ranks(probabilities: Tensor, *, local_maximum_first: bool = True) -
     classes = torch.arange(probabilities.shape[1], device=probabilities.device).view(1, -1, 1, 1)
     planes = torch.where(classes == best_class, best, 0.0)
     neighbourhood = F.max_pool2d(planes, 3, 1, 1)
-    peak = (planes >= neighbourhood) & (planes >= 1e-6)
-    return torch.where(peak, planes + 1, planes).amax(1)
+    peak = (planes >= neighbourhood) & (planes >= LEAST_PEAK)
+    return torch.where(peak, planes, planes * 2**-20).amax(1)
 
 
 class ActivationGuidedQueries(AtLeastFloat32):
     """IA-guided queries: an auxiliary class head on E4 says where objects are; the features there become the queries.
 
-    This part computes in float32 (or wider) whatever the precision of the rest and of autocast: local maxima get +1,
-    and the spacing of float16 in [1, 2) is 0.001, so proposals would tie and change order.
+    This part computes in float32 (or wider) whatever the precision of the rest and of autocast: in float16 close
+    proposals would tie and change order, and `LEAST_PEAK` is no normal number there.
 
     Args:
         width: channels of E4.

@@ -106,10 +106,22 @@ def test_local_maxima_come_first_and_compete_within_their_class_only() -> None:
     probabilities[0, 1, 0, 0] = 1e-7  # too little for a maximum
     ranks = proposal_ranks(probabilities)[0]
     expected = torch.zeros(3, 4)
-    expected[1, 1], expected[1, 2], expected[2, 1], expected[0, 3], expected[0, 0] = 1.9, 0.8, 1.2, 1.8, 1e-7
-    assert torch.allclose(ranks, expected)
+    less = 2**-20
+    expected[1, 1], expected[1, 2], expected[2, 1], expected[0, 3] = 0.9, 0.8 * less, 0.2, 0.8
+    expected[0, 0] = 1e-7 * less
+    assert torch.equal(ranks, expected)
     plain = proposal_ranks(probabilities, local_maximum_first=False)[0]
     assert torch.equal(plain, probabilities[0].amax(0))
+
+
+def test_faint_local_maxima_keep_their_order_and_stay_before_all_others() -> None:
+    # 1 + p, as published, is the same float32 for both maxima
+    faint, fainter = 2.00e-6, 1.98e-6
+    probabilities = torch.zeros(1, 2, 1, 5)
+    probabilities[0, 0, 0, :] = torch.tensor([1.0, 0.9999, 0.0, 0.0, fainter])
+    probabilities[0, 1, 0, 2] = faint
+    order = proposal_ranks(probabilities).flatten().argsort(descending=True)
+    assert order.tolist() == [0, 2, 4, 1, 3]
 
 
 @torch.inference_mode()
