@@ -3,11 +3,9 @@
 The YOLO network is built here from the published description of its layers, with random weights: it does the same
 arithmetic whatever they are. Its rows leave out what ours have inside: bytes to normalised floats before the network
 and, after it, decoding of boxes, suppression of doubles and drawing of masks.
-
-python benchmarks/yolo.py [--quick]
 """
 
-import sys
+import argparse
 from functools import partial
 
 import numpy as np
@@ -35,7 +33,9 @@ CLASSES, PROTOTYPES, BINS = 80, 32, 16
 
 def main() -> None:
     """Measures both networks at the sizes of a 4:3 and a 16:9 picture, interleaved, and prints the table."""
-    settings = Settings(protocol=QUICK if "--quick" in sys.argv[1:] else FULL, say=print)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer samples")
+    settings = Settings(protocol=QUICK if parser.parse_args().quick else FULL, say=print)
     run = Run("yolo", "fastinst-nano and a plain YOLO11n-seg under OpenVINO", settings)
     nano, weights, sha256 = network("fastinst-nano")
     yolo = Yolo11nSeg().eval()

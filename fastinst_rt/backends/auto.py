@@ -38,10 +38,10 @@ def pick(maker: EngineMaker, precision: str | None, on_progress: Progress) -> En
             continue
         gain = choice.eager_ms / choice.latency_ms
         reason = f"fastest that is proven here, {choice.latency_ms:.3g} ms a call when built, {gain:.1f} x eager FP32"
-        engine.info = replace(engine.info, reason="; ".join([reason, *passed_over]))
+        engine.info = replace(engine.info, reason="; ".join([reason, *passed_over]), passed_over=tuple(passed_over))
         return engine
     reason = "; ".join(["nothing compiled can be used", *passed_over])
-    return EagerEngine(
+    eager = EagerEngine(
         maker.net,
         maker.resized,
         maker.batch,
@@ -50,6 +50,8 @@ def pick(maker: EngineMaker, precision: str | None, on_progress: Progress) -> En
         model=maker.model,
         reason=reason,
     )
+    eager.info = replace(eager.info, passed_over=tuple(passed_over))
+    return eager
 
 
 def _ensure_one(maker: EngineMaker, precision: str | None, on_progress: Progress) -> list[str]:

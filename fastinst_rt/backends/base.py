@@ -70,6 +70,7 @@ class EngineInfo:
         backend, model, precision, batch, resized, padded: as in `EngineKey`.
         device: where it runs: "cpu", "cuda:0".
         reason: why this engine was picked, one clause; empty where it was asked for by name.
+        passed_over: what `auto` prefers to it and why that could not be used, a clause each.
         verified: whether its instances were compared with those of the FP32 eager network (and passed).
         folder: where it is stored; None for an engine that has no artefact (eager).
     """
@@ -84,6 +85,7 @@ class EngineInfo:
     reason: str = ""
     verified: bool = True
     folder: Path | None = None
+    passed_over: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, key: EngineKey, device: str, folder: Path) -> "EngineInfo":
@@ -94,6 +96,13 @@ class EngineInfo:
     def name(self) -> str:
         """Short name for a HUD or a table: "openvino fp32 on cpu"."""
         return f"{self.backend} {self.precision} on {self.device}"
+
+    @property
+    def note(self) -> str | None:
+        """One sentence for a user whose engine is not the preferred one, and probably several times slower."""
+        if not self.passed_over:
+            return None
+        return f"{self.name} is a makeshift and may be several times slower ({'; '.join(self.passed_over)})"
 
 
 @runtime_checkable

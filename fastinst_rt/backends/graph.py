@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fastinst_rt.models.layers import fold_batch_norms
+from fastinst_rt.models.folding import fold
 from fastinst_rt.results import Size
 
 
@@ -27,21 +27,22 @@ class EngineGraph(nn.Module):
     def __init__(self, net: nn.Module, resized: Size, padded: Size) -> None:
         super().__init__()
         self.net = net
-        self.padding = (0, padded[1] - resized[1], 0, padded[0] - resized[0])
+        self.padding = (0, 0, 0, padded[1] - resized[1], 0, padded[0] - resized[0])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [B, h, w, 3] RGB -> float32 class logits [B, Q, K+1] and mask logits [B, Q, h, w]."""
-        # To float first, then permuted: TensorRT takes bytes as an input, and no operator but a cast on them.
-        pixels = self.net.normalize(images.to(torch.float32).permute(0, 3, 1, 2))  # type: ignore[operator]
+        # To float first: TensorRT takes bytes as an input, and no operator but a cast on them. Permuted last, right
+        # before the first convolution: OpenVINO's works on channels-last maps, and then nothing is copied.
+        pixels = self.net.normalize(images.to(torch.float32), channels=3)  # type: ignore[operator]
         if any(self.padding):
             pixels = F.pad(pixels, self.padding)
-        logits, masks = self.net.forward_normalized(pixels)  # type: ignore[operator]
+        logits, masks = self.net.forward_normalized(pixels.permute(0, 3, 1, 2))  # type: ignore[operator]
         return logits.float(), masks.float()
 
 
 def engine_graph(net: nn.Module, resized: Size, padded: Size) -> EngineGraph:
-    """The graph over an own float32 copy of `net` with its batch norms folded: building never changes the caller's."""
-    return EngineGraph(fold_batch_norms(net).float(), resized, padded)
+    """The graph over an own, folded float32 copy of `net`: building never changes the caller's."""
+    return EngineGraph(fold(net).float(), resized, padded)
 
 
 @contextlib.contextmanager

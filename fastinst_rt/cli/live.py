@@ -109,4 +109,4 @@ def live(
         model=model,
     )
     with segmenter:
-        run_live(opened, segmenter, outputs, settings, begin, end)
+        run_live(opened, segmenter, outputs, settings, begin, end, display.note)

@@ -45,6 +45,10 @@ class RunDisplay:
         self._progress.start()
         return self._move_bar
 
+    def note(self, sentence: str) -> None:
+        """What the user should know before the run begins."""
+        self.console.print(f"[yellow]note:[/] {_escape(sentence)}")
+
     def end(self) -> None:
         """The run is over."""
         if self._progress is not None:

@@ -33,7 +33,7 @@ def run_jobs(
     try:
         for job in jobs:
             try:
-                run_job(job, network, settings, on_open=display.begin, on_end=end)
+                run_job(job, network, settings, on_open=display.begin, on_end=end, on_note=display.note)
             except (SourceOpenError, SourceLostError) as error:
                 failures += 1
                 first = first or error

@@ -7,7 +7,7 @@ normalised as (x - 127) / 128.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -67,33 +67,42 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite(nn.Module):
     """Backbone: normalised picture [B,3,H,W] -> C3 (stride 8), C4 (16), C5 (32); without the classifier.
 
+    EfficientNets are trained with blocks left out at random, so they lose little without one that only adds to its
+    input. What stays keeps its name.
+
     Args:
         variant: 0, 1 or 2.
+        without: names of such blocks to leave out, as in `blocks`.
 
     Attributes:
         out_channels: channels of C3, C4, C5; (40, 112, 320) for Lite0.
         detail_channels: channels of C2; 24 for Lite0.
-        blocks: the names of the blocks, in the order of the network.
+        blocks: the names of all blocks, also of those left out, in the order of the network: "stages.4.1".
     """
 
-    def __init__(self, variant: int = 0) -> None:
+    def __init__(self, variant: int = 0, without: Collection[str] = ()) -> None:
         super().__init__()
         width, depth = _SCALES[variant]
         channels = _STEM
         self.stem = _conv(3, _STEM, 3, 2)
         self.stages = nn.ModuleList()
         self.blocks: list[str] = []
+        self.without = tuple(without)
         for index, (blocks, kernel, stride, expansion, out) in enumerate(_STAGES):
             # as in EfficientNet, but Lite leaves the depth of the first and last stage
             repeats = blocks if index in (0, len(_STAGES) - 1) else math.ceil(blocks * depth)
             stage = nn.Sequential()
             for block in range(repeats):
-                stage.append(
-                    InvertedResidual(channels, _scaled(out, width), kernel, stride if block == 0 else 1, expansion)
-                )
+                name = f"stages.{index}.{block}"
+                self.blocks.append(name)
+                if name in self.without and block > 0:
+                    continue
+                step = stride if block == 0 else 1
+                stage.add_module(str(block), InvertedResidual(channels, _scaled(out, width), kernel, step, expansion))
                 channels = _scaled(out, width)
-                self.blocks.append(f"stages.{index}.{block}")
             self.stages.append(stage)
+        if wrong := [name for name in self.without if name not in self.blocks or name.endswith(".0")]:
+            raise ValueError(f"{', '.join(wrong)}: only blocks that add to their input can be left out")
         self.detail_channels = _scaled(24, width)
         self.out_channels = (_scaled(40, width), _scaled(112, width), _scaled(320, width))
 
@@ -143,7 +152,7 @@ def load_imagenet_backbone(net: nn.Module, path: Path | str) -> None:
     ours = {}
     for name, tensor in published.items():
         own = _own_name(name, backbone.blocks)
-        if own is not None:
+        if own is not None and not own.startswith(tuple(f"{block}." for block in backbone.without)):
             ours[own] = tensor
     expected = backbone.state_dict()
     for name in expected.keys() | ours.keys():

@@ -207,7 +207,7 @@ class FastInst(nn.Module):
 
 def _backbone(spec: ModelSpec) -> ResNet | EfficientNetLite:
     if spec.backbone == "lite0":
-        return EfficientNetLite(0)
+        return EfficientNetLite(0, spec.backbone_without)
     if spec.backbone == "r50dcn":
         return ResNetDeformable(50)
     return ResNet({"r50": 50, "r101": 101}[spec.backbone])

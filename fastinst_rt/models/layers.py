@@ -86,18 +86,20 @@ class AtLeastFloat32(nn.Module):
 
 
 class Normalization(AtLeastFloat32):
-    """(x - mean) / std per channel on [B,3,H,W], in float32 or wider."""
+    """(x - mean) / std per channel, in float32 or wider."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return (image.to(self.mean.dtype) - self.mean) / self.std
+    def forward(self, image: Tensor, channels: int = 1) -> Tensor:
+        """Normalise [B,3,H,W], or [B,H,W,3] with `channels` = 3: the axis of the colours."""
+        shape = [3 if axis == channels else 1 for axis in range(4)]
+        return (image.to(self.mean.dtype) - self.mean.view(shape)) / self.std.view(shape)
 
 
 Net = TypeVar("Net", bound=nn.Module)

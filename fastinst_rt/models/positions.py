@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fastinst_rt.models.pixel_decoder import resize
 
@@ -79,20 +80,23 @@ def offsets_from(indices: Tensor, proposals: tuple[int, int], size: tuple[int, i
         proposals, size: (h, w) of E4 and of E3.
         dtype: of the result.
     """
-    device = indices.device
     height, width = proposals
-    rows = torch.arange(height, device=device, dtype=torch.float32).view(-1, 1).expand(-1, width)
-    columns = torch.arange(width, device=device, dtype=torch.float32).expand(height, -1)
-    axes = []
-    for table, small, large in ((rows, height, size[0]), (columns, width, size[1])):
-        # Looked up rather than divided: a table of constants suits every compiler, integer remainders do not.
-        cells = table.flatten().expand(len(indices), -1).gather(1, indices)
-        places = (cells + 0.5) * (large / small) - 0.5
-        distance = torch.arange(large, device=device, dtype=torch.float32) - places.unsqueeze(-1)
-        bells = [torch.exp(-0.5 * (distance / reach).square()) for reach in _BELLS]
-        slopes = [torch.tanh(distance / reach) for reach in _SLOPES]
-        axes.append(torch.stack([*bells, *slopes], 2).to(dtype))
-    return Offsets(axes[0], axes[1])
+    # A table of constants, one row for each place, suits every compiler: integer remainders do not, and functions of
+    # the distance would be two dozen small operators in each picture.
+    rows = _functions(height, size[0], indices.device)[:, None].expand(-1, width, -1)
+    columns = _functions(width, size[1], indices.device).expand(height, -1, -1)
+    vertical, horizontal = (F.embedding(indices, table.flatten(0, 1).to(dtype)) for table in (rows, columns))
+    functions = len(_BELLS) + len(_SLOPES)
+    return Offsets(vertical.unflatten(-1, (functions, size[0])), horizontal.unflatten(-1, (functions, size[1])))
+
+
+def _functions(cells: int, pixels: int, device: torch.device) -> Tensor:
+    """float32 [cells, 6 * pixels]: the functions along one axis, for each cell that a place may have on it."""
+    places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * (pixels / cells) - 0.5
+    distance = torch.arange(pixels, device=device, dtype=torch.float32) - places.unsqueeze(-1)
+    bells = [torch.exp(-0.5 * (distance / reach).square()) for reach in _BELLS]
+    slopes = [torch.tanh(distance / reach) for reach in _SLOPES]
+    return torch.cat([*bells, *slopes], 1)
 
 
 class RelativeMasks(nn.Module):

@@ -92,11 +92,9 @@ class ActivationGuidedQueries(AtLeastFloat32):
             indices = ranks.topk(min(self.num_queries, ranks.shape[1]), dim=1).indices
         picked = indices.unsqueeze(-1)
         features = e4.flatten(2).transpose(1, 2)
-        places = position.flatten(2).transpose(1, 2).expand(len(e4), -1, -1)
-        channels = features.shape[-1]
         return Queries(
-            features.gather(1, picked.expand(-1, -1, channels)),
-            places.gather(1, picked.expand(-1, -1, channels)),
+            features.gather(1, picked.expand(-1, -1, features.shape[-1])),
+            F.embedding(indices, position[0].flatten(1).T),
             logits,
             indices,
         )

@@ -19,6 +19,7 @@ class ModelSpec:
         categories: the classes, in the order of the class logits.
         backbone, width, heads, feedforward, decoder_layers, num_queries, num_auxiliary_queries: architecture; width is
             the number of channels from the pixel decoder on.
+        backbone_without: blocks of an EfficientNet-Lite backbone that are left out.
         pixel_feedforward: hidden width of the pixel path's feed-forward where it is not `feedforward`.
         light_pixel_decoder: depth-wise convolutions and batch norms in the PPM-FPN.
         dual_path: A of Table I (off: Mask2Former's sequential decoder on three levels).
@@ -48,6 +49,7 @@ class ModelSpec:
     width: int = 256
     heads: int = 8
     feedforward: int = 1024
+    backbone_without: tuple[str, ...] = ()
     pixel_feedforward: int | None = None
     light_pixel_decoder: bool = False
     dual_path: bool = True

@@ -1,9 +1,9 @@
 """One input through the pipeline to its outputs, as the commands want it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from fastinst_rt.video.sinks import Sink
 from fastinst_rt.video.sources import Source, SourceInfo, SourceOptions, open_source
 from fastinst_rt.video.summary import Snapshot, Summary
 from fastinst_rt.video.video_sink import VideoSink
+
+if TYPE_CHECKING:  # it brings torch, which a pipeline does not need
+    from fastinst_rt.backends.base import EngineInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Network(Protocol):
     @property
     def engine_name(self) -> str: ...
 
-    def prepare(self, frame: Size) -> object: ...
+    def prepare(self, frame: Size) -> "EngineInfo | None": ...
 
 
 Watch = Callable[[Snapshot], None]
@@ -64,6 +67,7 @@ def run_job(
     settings: Settings,
     on_open: Callable[[SourceInfo], Watch] | None = None,
     on_end: Callable[[Summary], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Summary:
     """Runs one job to its end.
 
@@ -71,6 +75,7 @@ def run_job(
         network: opened; its engine for this source's shape is prepared before the first frame.
         on_open: told of the source once it is open; returns who is told of the progress.
         on_end: told of the summary, of a failed or interrupted run too.
+        on_note: told before the first frame if the engine is a makeshift; the summary has that note too.
 
     Raises:
         See `open_source`, the sinks and `Pipeline.run`.
@@ -78,17 +83,28 @@ def run_job(
     source = open_source(job.source, settings.source)
     sinks: list[Sink] = []
     with closing_on_error(source, sinks):
-        network.prepare((source.info.height, source.info.width))
+        notes = prepare(network, source.info, on_note)
         # One by one, so that those before a failure are known.
         for sink in open_sinks(job.outputs, source, settings):
             sinks.append(sink)
-    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, settings.model, network.engine_name)
+    names = (settings.model, network.engine_name)
+    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, *names, notes=notes)
     watch = None if on_open is None else on_open(source.info)
     try:
         return pipeline.run(on_progress=watch)
     finally:
         if on_end is not None and pipeline.summary is not None:
             on_end(pipeline.summary)
+
+
+def prepare(network: Network, info: SourceInfo, on_note: Callable[[str], None] | None) -> Sequence[str]:
+    """Opens the engine for the source's frames; returns what the user should know of it, and says it at once."""
+    engine = network.prepare((info.height, info.width))
+    notes = [engine.note] if engine is not None and engine.note else []
+    for note in notes:
+        if on_note is not None:
+            on_note(note)
+    return notes
 
 
 def open_sinks(outputs: Outputs, source: Source, settings: Settings) -> Iterator[Sink]:

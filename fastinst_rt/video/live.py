@@ -9,7 +9,7 @@ from typing import Protocol
 
 from fastinst_rt.errors import UsageError
 from fastinst_rt.video.display import require_display
-from fastinst_rt.video.jobs import Network, Settings, Watch, closing_on_error
+from fastinst_rt.video.jobs import Network, Settings, Watch, closing_on_error, prepare
 from fastinst_rt.video.mjpeg import MjpegSink, parse_address
 from fastinst_rt.video.pipeline import Pipeline
 from fastinst_rt.video.sinks import Sink
@@ -69,6 +69,7 @@ def run_live(
     settings: Settings,
     on_begin: Callable[[str | None], Watch] | None = None,
     on_end: Callable[[Summary], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Summary:
     """Runs until the source ends, a limit is reached, or the user quits.
 
@@ -76,6 +77,7 @@ def run_live(
         source: opened; closed at the end.
         on_begin: told of the page's address (None without a page); returns who is told of the progress.
         on_end: told of the summary, of a failed or interrupted run too.
+        on_note: see `run_job`.
 
     Raises:
         See the sinks and `Pipeline.run`.
@@ -83,7 +85,7 @@ def run_live(
     sinks: list[Sink] = []
     name = source.info.path.name if source.info.path is not None else source.info.name  # a page tells no folders
     with closing_on_error(source, sinks):
-        network.prepare((source.info.height, source.info.width))
+        notes = prepare(network, source.info, on_note)
         window, page = None, None
         if outputs.record is not None:
             sinks.append(VideoSink(outputs.record, source, settings.codec, settings.crf, settings.audio))
@@ -93,7 +95,8 @@ def run_live(
         if outputs.serve is not None:
             page = MjpegSink(*parse_address(outputs.serve))
             sinks.append(page)
-    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, settings.model, network.engine_name)
+    names = (settings.model, network.engine_name)
+    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, *names, notes=notes)
     if window is not None:
         window.connect(pipeline, [name, network.engine_name])
     if page is not None:

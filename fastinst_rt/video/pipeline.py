@@ -56,6 +56,7 @@ class Pipeline:
         sinks: closed at the end of the run (`abort` where it broke off).
         overlay: how instances are drawn; may be replaced while running.
         model, engine: names for the summary.
+        notes: sentences for the summary's warnings, beside those of the source, the sinks and the watchdog.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Pipeline:
         overlay: Overlay = DEFAULT_OVERLAY,
         model: str = "",
         engine: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         self.source = source
         self.overlay = overlay
@@ -78,7 +80,7 @@ class Pipeline:
         self._names = {"model": model, "engine": engine}
         self._sinks = list(sinks)
         self._outputs = [sink.path for sink in sinks if sink.path is not None]
-        self._retired_notes: list[str] = []
+        self._notes = list(notes)
         self._requests: deque[tuple[str, Sink]] = deque()
         self._captured: Queue[Frame] = self._make_queue(plan)
         self._segmented = Queue[_Segmented](plan.queue if self.policy is Policy.EVERY else 1, self._count_drop)
@@ -215,7 +217,7 @@ class Pipeline:
 
     def _warnings(self) -> list[str]:
         notes = [note for sink in self._sinks for note in sink.notes]
-        return [*self.source.notes, *self._retired_notes, *notes, *self._watchdog.warnings]
+        return [*self.source.notes, *self._notes, *notes, *self._watchdog.warnings]
 
     def _close(self, sink: Sink) -> None:
         if self._failure is not None:
@@ -346,5 +348,5 @@ class Pipeline:
                 self._sinks.append(sink)
             elif sink in self._sinks:
                 self._sinks.remove(sink)
-                self._retired_notes += sink.notes
+                self._notes += sink.notes
                 sink.close()

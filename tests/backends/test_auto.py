@@ -42,6 +42,7 @@ def test_the_preferred_one_is_built_and_used_again(tmp_path: Path, backends) -> 
     assert engine.info.backend == "first"
     assert engine.info.precision == "fp32"
     assert "fastest that is proven here" in engine.info.reason
+    assert engine.info.note is None
     assert first.built == ["fp32"]
     assert second.built == []
 
@@ -51,6 +52,9 @@ def test_what_is_not_installed_is_passed_over_with_its_reason(tmp_path: Path, ba
     info = _open(tmp_path).info
     assert info.backend == "second"
     assert "not first: first is not installed" in info.reason
+    assert info.passed_over == ("not first: first is not installed",)
+    assert info.note is not None
+    assert "second fp32 on cpu is a makeshift" in info.note
 
 
 def test_what_fails_the_gate_is_passed_over_and_not_tried_again(tmp_path: Path, backends) -> None:
@@ -81,6 +85,7 @@ def test_eager_is_what_is_left(tmp_path: Path, backends) -> None:
     assert info.backend == "eager"
     assert "not first" in info.reason
     assert "not second" in info.reason
+    assert len(info.passed_over) == 2
 
 
 @pytest.mark.usefixtures("backends")

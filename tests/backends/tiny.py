@@ -36,7 +36,7 @@ class TinyNet(nn.Module):
         self.spec = ModelSpec("tiny", 64, 96, Categories.numbered(classes), "lite0", 1, num_queries=queries)
         self.eval()
 
-    def normalize(self, image: Tensor) -> Tensor:
+    def normalize(self, image: Tensor, channels: int = 1) -> Tensor:
         return (image - 127) / 60
 
     def forward_normalized(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,16 @@
 import sys
 import time
 from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from fastinst_rt.categories import COCO
 from fastinst_rt.results import Instances, MaskCrop, Timings
+
+if TYPE_CHECKING:
+    from fastinst_rt.backends.base import EngineInfo
 
 
 class SleepingSegmenter:
@@ -22,10 +26,12 @@ class SleepingSegmenter:
 
     def __init__(self, seconds: float = 0.0, fail_at: int = -1) -> None:
         self.calls = 0
+        self.info: EngineInfo | None = None
         self._seconds, self._fail_at = seconds, fail_at
 
-    def prepare(self, frame: tuple[int, int]) -> None:
+    def prepare(self, frame: tuple[int, int]) -> "EngineInfo | None":
         self.prepared = frame
+        return self.info
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> Instances:
         if self.calls == self._fail_at:

@@ -11,6 +11,7 @@ import av
 import pytest
 from typer.testing import CliRunner, Result
 
+from fastinst_rt.backends.base import EngineInfo
 from fastinst_rt.cli import app
 from fastinst_rt.segmenter import Segmenter
 
@@ -38,6 +39,13 @@ def test_freshest_by_default_and_every_drop_is_counted(tmp_path: Path) -> None:
     assert told["drops"]["replaced"] > 20
     assert told["frames_in"] == told["frames_out"] + sum(told["drops"].values())
     assert told["age"]["p95"] < 0.2
+
+
+def test_an_engine_that_stands_in_is_told(network: SleepingSegmenter) -> None:
+    network.info = EngineInfo("slow", "m", "fp32", "cpu", 1, (1, 1), (32, 32), passed_over=("not fast: broken",))
+    result = run("test:320x240@60", "--no-window", "--frames", 3)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("note: slow fp32 on cpu is a makeshift") == 2
 
 
 def test_policy_every_records_all_frames(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import av
 import pytest
 from typer.testing import CliRunner, Result
 
+from fastinst_rt.backends.base import EngineInfo
 from fastinst_rt.cli import app
 from fastinst_rt.segmenter import Segmenter
 from tests.video.servers import serving
@@ -77,6 +78,20 @@ def test_all_outputs_of_one_clip(network: SleepingSegmenter, clip: Path, tmp_pat
     assert set(told["stages"]["infer"]) == {"frames", "total", "mean", "p50", "p95", "maximum"}
     assert network.prepared == (120, 160)
     assert "40 of 40 frames" in result.output
+
+
+def test_an_engine_that_stands_in_is_told_before_the_frames_and_after(
+    network: SleepingSegmenter, clip: Path, tmp_path: Path
+) -> None:
+    summary = tmp_path / "summary.json"
+    network.info = EngineInfo("slow", "m", "fp32", "cpu", 1, (1, 1), (32, 32), passed_over=("not fast: [it] broke",))
+    result = run(clip, "-o", tmp_path / "out.mp4", "--json-summary", summary)
+    assert result.exit_code == 0, result.output
+    before, after = result.output.split("40 of 40 frames")
+    for text in (before, after):
+        assert "note: slow fp32 on cpu is a makeshift" in text
+        assert "not fast: [it] broke" in text
+    assert network.info.note in json.loads(summary.read_text())["warnings"]
 
 
 def test_options_reach_the_pipeline(network: SleepingSegmenter, clip: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """EfficientNet-Lite: its shapes, TensorFlow's padding, and the names of the ImageNet weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from torch.nn import functional as F
 
 from fastinst_rt.errors import WeightsError
 from fastinst_rt.models.efficientnet_lite import EfficientNetLite, SameConv2d, load_imagenet_backbone
-from fastinst_rt.models.zoo import create_model
+from fastinst_rt.models.fastinst import FastInst
+from fastinst_rt.models.zoo import create_model, get_spec
 
 
 def published_weights() -> dict[str, Tensor]:
@@ -62,6 +64,25 @@ def test_features_have_strides_8_16_32(variant: int, channels: tuple[int, int, i
     ]  # fmt: skip
 
 
+@torch.inference_mode()
+def test_a_block_left_out_is_as_if_it_added_nothing() -> None:
+    whole, part = EfficientNetLite(0).eval(), EfficientNetLite(0, ["stages.4.1", "stages.2.1"]).eval()
+    kept = {name: t for name, t in whole.state_dict().items() if not name.startswith(part.without)}
+    part.load_state_dict(kept)
+    for name in part.without:
+        block = whole.get_submodule(name)
+        block.project.norm.weight.zero_()
+        block.project.norm.bias.zero_()
+    x = torch.rand(1, 3, 64, 96)
+    assert all(torch.equal(a, b) for a, b in zip(whole.maps(x), part.maps(x), strict=True))
+
+
+@pytest.mark.parametrize("name", ["stages.4.0", "stages.4.3", "stem"])
+def test_only_blocks_that_add_can_be_left_out(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        EfficientNetLite(0, [name])
+
+
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_stride_2_pads_as_tensorflow_does(kernel: int) -> None:
     """For even sides SAME pads kernel - 2 in all, the odd one at the end: 0+1 for 3x3, 1+2 for 5x5."""
@@ -73,10 +94,14 @@ def test_stride_2_pads_as_tensorflow_does(kernel: int) -> None:
     assert torch.equal(conv(x), expected)
 
 
+def nano_without(*blocks: str) -> FastInst:
+    return FastInst(replace(get_spec("fastinst-nano"), backbone_without=blocks))
+
+
 def test_imagenet_weights_load_by_their_names(tmp_path: Path) -> None:
     weights = published_weights()
     torch.save(weights, tmp_path / "lite0.pth")
-    net = create_model("fastinst-nano")
+    net = nano_without()
     load_imagenet_backbone(net, tmp_path / "lite0.pth")
     ours = net.backbone.state_dict()
     pairs = {
@@ -92,11 +117,21 @@ def test_imagenet_weights_load_by_their_names(tmp_path: Path) -> None:
     assert len(ours) == sum("num_batches" not in k and "_fc" not in k for k in weights) - 5, "all but the classifier"
 
 
+def test_imagenet_weights_of_blocks_left_out_stay_behind(tmp_path: Path) -> None:
+    weights = published_weights()
+    torch.save(weights, tmp_path / "lite0.pth")
+    net = nano_without("stages.4.1")
+    load_imagenet_backbone(net, tmp_path / "lite0.pth")
+    ours = net.backbone.state_dict()
+    assert torch.equal(ours["stages.4.2.expand.conv.weight"], weights["_blocks.10._expand_conv.weight"])
+    assert not any(name.startswith("stages.4.1.") for name in ours)
+
+
 def test_weights_of_another_variant_are_refused_by_name(tmp_path: Path) -> None:
     weights = published_weights()
-    del weights["_blocks.7._bn1.bias"]
+    del weights["_blocks.6._bn1.bias"]
     torch.save(weights, tmp_path / "lite0.pth")
-    with pytest.raises(WeightsError, match=r"stages\.3\.2\.depthwise\.norm\.bias"):
+    with pytest.raises(WeightsError, match=r"stages\.3\.1\.depthwise\.norm\.bias"):
         load_imagenet_backbone(create_model("fastinst-nano"), tmp_path / "lite0.pth")
 
 

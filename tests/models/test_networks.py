@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fastinst_rt.models.layers import ConvNorm, FrozenBatchNorm2d, fold_batch_norms
+from fastinst_rt.models.folding import fold
+from fastinst_rt.models.layers import ConvNorm, FrozenBatchNorm2d
 from fastinst_rt.models.queries import ActivationGuidedQueries
 from fastinst_rt.models.zoo import create_model, list_models
 
@@ -41,12 +42,20 @@ def test_folding_changes_nothing_but_the_operators(name: str) -> None:
     net = create_model(name)
     scramble_norms(net)
     net.double()
-    folded = fold_batch_norms(net)
+    folded = fold(net)
     batch_norms = FrozenBatchNorm2d | nn.BatchNorm2d
     assert any(isinstance(module, batch_norms) for module in net.modules()), "the original keeps its norms"
     assert not any(isinstance(module, batch_norms) for module in folded.modules())
     for ours, theirs in zip(folded(picture()), net(picture()), strict=True):
         assert (ours - theirs).abs().max() < 1e-9
+
+
+def test_the_last_projection_of_an_efficientnet_and_its_lateral_are_one_convolution() -> None:
+    net = create_model("fastinst-nano")
+    folded = fold(net)
+    assert folded.backbone.stages[-1][-1].project.conv.weight.shape == (96, 1152, 1, 1)
+    assert isinstance(folded.pixel_decoder.laterals[2].conv, nn.Identity)
+    assert net.backbone.stages[-1][-1].project.conv.weight.shape == (320, 1152, 1, 1), "the original keeps its own"
 
 
 def test_every_convolution_with_a_batch_norm_is_one_that_folds() -> None:
@@ -63,7 +72,7 @@ def test_every_convolution_with_a_batch_norm_is_one_that_folds() -> None:
 def test_exports_whole_with_no_control_flow_and_no_operator_that_depends_on_data(
     name: str, switches: dict[str, Any]
 ) -> None:
-    net = fold_batch_norms(create_model(name, **switches))
+    net = fold(create_model(name, **switches))
     x = picture()
     with torch.no_grad():
         program = torch.export.export(net, (x,))

@@ -39,7 +39,7 @@ class Unconvertible(nn.Module):
         self.convolution = nn.Conv2d(3, 8, 1)
         self.all_below_zero = AllBelowZero()
 
-    def normalize(self, image: torch.Tensor) -> torch.Tensor:
+    def normalize(self, image: torch.Tensor, channels: int = 1) -> torch.Tensor:  # noqa: ARG002
         return image / 255
 
     def forward_normalized(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
