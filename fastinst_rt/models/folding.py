@@ -17,7 +17,7 @@ def fold(net: Net) -> Net:
     """
     folded = fold_batch_norms(net)
     if isinstance(folded, FastInst) and isinstance(folded.backbone, EfficientNetLite):
-        last, lateral = folded.backbone.stages[-1][-1], folded.pixel_decoder.laterals[2]
+        last, lateral = [*folded.backbone.stages[-1].children()][-1], folded.pixel_decoder.laterals[2]
         assert isinstance(last, InvertedResidual)
         assert isinstance(lateral, ConvNorm)
         if not last.residual:

@@ -86,8 +86,8 @@ def offsets_from(indices: Tensor, proposals: tuple[int, int], size: tuple[int, i
     rows = _functions(height, size[0], indices.device)[:, None].expand(-1, width, -1)
     columns = _functions(width, size[1], indices.device).expand(height, -1, -1)
     vertical, horizontal = (F.embedding(indices, table.flatten(0, 1).to(dtype)) for table in (rows, columns))
-    functions = len(_BELLS) + len(_SLOPES)
-    return Offsets(vertical.unflatten(-1, (functions, size[0])), horizontal.unflatten(-1, (functions, size[1])))
+    shape = (*indices.shape, len(_BELLS) + len(_SLOPES))
+    return Offsets(vertical.view(*shape, size[0]), horizontal.view(*shape, size[1]))
 
 
 def _functions(cells: int, pixels: int, device: torch.device) -> Tensor:

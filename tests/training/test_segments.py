@@ -106,8 +106,10 @@ def test_panoptic_training_end_to_end(root: Path, tmp_path: Path) -> None:
         prediction, geometry = predict(net, reader, index), Geometry(SIZE, SIZE, SIZE)
         quality.add(reader.segments(index), panoptic(*prediction, geometry, CITYSCAPES, score=0.5))
         iou.add(reader.segments(index).semantic_map(), semantic(*prediction, geometry))
-    assert quality.report().figures["PQ"] > 0.5
-    assert iou.report().figures["mIoU"] > 0.6
+    # Four pictures, rate 2e-3: eight runs with other first weights, steps and orders of sums had a PQ of 0.33 to
+    # 0.56 and a mIoU of 0.50 to 0.87. After one step they are 0.00 and 0.07.
+    assert quality.report().figures["PQ"] > 0.25
+    assert iou.report().figures["mIoU"] > 0.4
 
 
 @pytest.mark.slow
