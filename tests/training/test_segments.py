@@ -1,5 +1,6 @@
 """Panoptic and semantic training on a made-up set in the Cityscapes layout, evaluated end to end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,8 @@ def test_semantic_segments_are_classes(root: Path) -> None:
 
 def trained(data: DataConfig, iterations: int, folder: Path) -> FastInst:
     config = tiny_config(data, iterations, batch=4)
+    # at the scale of the pictures: otherwise the running statistics of its batch norms are of larger things
+    config = replace(config, augmentation=replace(config.augmentation, short_sides=(min(SIZE),), crop=SIZE))
     source = make_source(config.data)
     torch.manual_seed(0)
     net = tiny_net(source.categories)
@@ -106,10 +109,8 @@ def test_panoptic_training_end_to_end(root: Path, tmp_path: Path) -> None:
         prediction, geometry = predict(net, reader, index), Geometry(SIZE, SIZE, SIZE)
         quality.add(reader.segments(index), panoptic(*prediction, geometry, CITYSCAPES, score=0.5))
         iou.add(reader.segments(index).semantic_map(), semantic(*prediction, geometry))
-    # Four pictures, rate 2e-3: eight runs with other first weights, steps and orders of sums had a PQ of 0.33 to
-    # 0.56 and a mIoU of 0.50 to 0.87. After one step they are 0.00 and 0.07.
-    assert quality.report().figures["PQ"] > 0.25
-    assert iou.report().figures["mIoU"] > 0.4
+    assert quality.report().figures["PQ"] > 0.9
+    assert iou.report().figures["mIoU"] > 0.9
 
 
 @pytest.mark.slow
