@@ -90,10 +90,9 @@ class ActivationGuidedQueries(AtLeastFloat32):
             probabilities = logits.detach().softmax(1)[:, :-1]
             ranks = proposal_ranks(probabilities, local_maximum_first=self.local_maximum_first).flatten(1)
             indices = ranks.topk(min(self.num_queries, ranks.shape[1]), dim=1).indices
-        picked = indices.unsqueeze(-1)
         features = e4.flatten(2).transpose(1, 2)
         return Queries(
-            features.gather(1, picked.expand(-1, -1, features.shape[-1])),
+            features.gather(1, indices.unsqueeze(-1).expand(-1, -1, features.shape[-1])),
             F.embedding(indices, position[0].flatten(1).T),
             logits,
             indices,
