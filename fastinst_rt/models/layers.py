@@ -1,9 +1,7 @@
 """Small parts that every network here is built from: convolution with norm, frozen batch norm, MLP, float32 islands."""
 
-import copy
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -100,37 +98,3 @@ class Normalization(AtLeastFloat32):
         """Normalise [B,3,H,W], or [B,H,W,3] with `channels` = 3: the axis of the colours."""
         shape = [3 if axis == channels else 1 for axis in range(4)]
         return (image.to(self.mean.dtype) - self.mean.view(shape)) / self.std.view(shape)
-
-
-Net = TypeVar("Net", bound=nn.Module)
-
-
-def fold_batch_norms(net: Net) -> Net:
-    """A copy of `net` whose batch norms (frozen, or trained ones in eval mode) are folded into their convolutions.
-
-    The copy computes the same function, is in eval mode and has fewer operators. Group norms stay: they depend on the
-    picture.
-    """
-    folded = copy.deepcopy(net).eval()
-    for module in folded.modules():
-        if isinstance(module, ConvNorm) and isinstance(module.norm, FrozenBatchNorm2d | nn.BatchNorm2d):
-            _fold(module, module.norm)
-    return folded
-
-
-@torch.no_grad()
-def _fold(module: ConvNorm, norm: "FrozenBatchNorm2d | nn.BatchNorm2d") -> None:
-    conv = module.conv
-    weight, bias = conv.weight, conv.bias
-    assert isinstance(weight, Tensor)
-    assert norm.running_var is not None
-    assert norm.running_mean is not None
-    # in float64: folding must not be what a float32 engine differs by
-    scale = norm.weight.double() * torch.rsqrt(norm.running_var.double() + norm.eps)
-    shift = norm.bias.double() - norm.running_mean.double() * scale
-    if isinstance(bias, Tensor):
-        shift = shift + bias.double() * scale
-    new_weight = weight.double() * scale.view(-1, *([1] * (weight.dim() - 1)))
-    conv.weight = nn.Parameter(new_weight.to(weight.dtype), requires_grad=False)
-    conv.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
-    module.norm = nn.Identity()
