@@ -38,20 +38,17 @@ def pick(maker: EngineMaker, precision: str | None, on_progress: Progress) -> En
             continue
         gain = choice.eager_ms / choice.latency_ms
         reason = f"fastest that is proven here, {choice.latency_ms:.3g} ms a call when built, {gain:.1f} x eager FP32"
-        engine.info = replace(engine.info, reason="; ".join([reason, *passed_over]), passed_over=tuple(passed_over))
-        return engine
-    reason = "; ".join(["nothing compiled can be used", *passed_over])
+        return _explained(engine, reason, passed_over)
     eager = EagerEngine(
-        maker.net,
-        maker.resized,
-        maker.batch,
-        maker.options.device,
-        precision or "fp32",
-        model=maker.model,
-        reason=reason,
+        maker.net, maker.resized, maker.batch, maker.options.device, precision or "fp32", model=maker.model
     )
-    eager.info = replace(eager.info, passed_over=tuple(passed_over))
-    return eager
+    return _explained(eager, "nothing compiled can be used", passed_over)
+
+
+def _explained(engine: Engine, reason: str, passed_over: list[str]) -> Engine:
+    reason = "; ".join([reason, *passed_over])
+    engine.info = replace(engine.info, reason=reason, passed_over=tuple(passed_over))
+    return engine
 
 
 def _ensure_one(maker: EngineMaker, precision: str | None, on_progress: Progress) -> list[str]:

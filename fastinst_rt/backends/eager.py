@@ -26,7 +26,6 @@ class EagerEngine:
         device: "auto", "cpu" or "cuda:N".
         precision: "fp32", or on CUDA "fp16" (autocast; the network keeps what needs float32 in float32).
         model: its name, for `info`.
-        reason: why it was picked, for `info`.
 
     Raises:
         UsageError: for a precision that the device does not have.
@@ -41,7 +40,6 @@ class EagerEngine:
         precision: str = "fp32",
         *,
         model: str = "",
-        reason: str = "",
     ) -> None:
         device = resolve_device(device)
         if precision not in PRECISIONS[device_kind(device)]:
@@ -57,7 +55,6 @@ class EagerEngine:
             batch=batch,
             resized=resized,
             padded=padded,
-            reason=reason,
         )
         self._graph = EngineGraph(net.to(device), resized, padded)
 
