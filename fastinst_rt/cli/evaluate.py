@@ -69,6 +69,7 @@ def evaluate(
         TimeRemainingColumn,
     )
 
+    from fastinst_rt.cli.segmenting import tell_note
     from fastinst_rt.evaluation import run
     from fastinst_rt.evaluation.engines import open_segmenter
 
@@ -99,6 +100,7 @@ def evaluate(
                 progress=lambda done, total: bar.update(item, description="pictures", completed=done, total=total),
             )
             engine = segmenter.engine_name
+            tell_note(console, segmenter)
     path = "exact" if exact else "fast"
     report = replace(report, settings={"model": model, "engine": engine, "masks": path, "data": str(data)})
     Console().print(report.tables())

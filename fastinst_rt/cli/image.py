@@ -60,7 +60,7 @@ def image(
     from rich.console import Console
     from rich.progress import track
 
-    from fastinst_rt.cli.segmenting import open_segmenter
+    from fastinst_rt.cli.segmenting import open_segmenter, tell_note
     from fastinst_rt.errors import SourceOpenError
     from fastinst_rt.pictures import write_bytes
     from fastinst_rt.render import Layers, Overlay
@@ -79,6 +79,7 @@ def image(
             mask_dir=mask_dir,
         )
         engine = segmenter.engine_name
+        tell_note(console, segmenter)
     if report.written:
         console.print(f"{len(report.written)} pictures, {report.instances} instances, engine {engine}", markup=False)
     if json_summary is not None:

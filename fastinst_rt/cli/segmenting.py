@@ -1,4 +1,4 @@
-"""How the commands open their segmenter, and how they say which weights it has."""
+"""How the commands open their segmenter, and how they say that its engine only stands in for a faster one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,3 +48,11 @@ def open_segmenter(
             exact=exact,
             mode="latency" if live else "throughput",
         )
+
+
+def tell_note(console: "Console", segmenter: "Segmenter") -> None:
+    """Says it where the segmenter's engine is not the one that `auto` prefers; see `EngineInfo.note`."""
+    from rich.markup import escape
+
+    if segmenter.engine is not None and segmenter.engine.note:
+        console.print(f"[yellow]note:[/] {escape(segmenter.engine.note)}")

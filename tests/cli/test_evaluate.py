@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from fastinst_rt.backends.base import EngineInfo
 from fastinst_rt.cli import app
 
 
@@ -51,6 +52,15 @@ def test_instances(labels: Path, narrow_weights: Path, tmp_path: Path, path: str
     quiet = run("--weights", narrow_weights, "--data", labels, "--images", tmp_path, "--limit", 1, "--quiet")
     assert quiet.stderr == ""
     assert "first 1 of 2 pictures" in quiet.stdout
+
+
+def test_an_engine_that_stands_in_is_told(
+    labels: Path, narrow_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EngineInfo, "note", property(lambda info: f"{info.name} is a makeshift"))
+    result = run("--weights", narrow_weights, "--data", labels, "--images", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "note: eager fp32 on cpu is a makeshift" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from fastinst_rt.backends.base import EngineInfo
 from fastinst_rt.cli import app
 from fastinst_rt.models.zoo import list_models
 from fastinst_rt.pictures import read_picture
@@ -52,6 +53,13 @@ def test_picture_json_and_masks(photo: Path, tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "s.json").read_text())
     assert summary["instances"] == len(record["instances"])
     assert summary["engine"] == "eager fp32 on cpu"
+
+
+def test_an_engine_that_stands_in_is_told(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EngineInfo, "note", property(lambda info: f"{info.name} is a makeshift (not fast: [it] broke)"))
+    code, _, said = run("image", photo, "-o", tmp_path / "out", *RANDOM_NANO)
+    assert code == 0, said
+    assert "note: eager fp32 on cpu is a makeshift (not fast: [it] broke)" in said
 
 
 @pytest.mark.parametrize(
