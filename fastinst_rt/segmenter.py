@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -39,7 +40,8 @@ class Segmenter:
     """Segments pictures with one network.
 
     An engine has a fixed input shape; the first picture of a new shape opens (or builds) its engine. Use it from one
-    thread. Close it, or use it in a `with` block, to give the engines back.
+    thread, or from `engine.concurrency` threads at once. Close it, or use it in a `with` block, to give the engines
+    back.
 
     Args:
         open_engine: opens the engine for a shape.
@@ -79,6 +81,7 @@ class Segmenter:
         self._open_engine = open_engine
         self._engines: dict[Size, Engine] = {}
         self._latest: Engine | None = None
+        self._opening = Lock()
         self._on_device = DeviceInstances()
 
     @classmethod
@@ -111,7 +114,7 @@ class Segmenter:
             score, classes, max_instances, exact: as in the constructor.
             short_side, max_side: network input; None for the model's published sizes.
             engine_dir: where engines are kept; None for the default store.
-            mode: threads set for latency (live) or throughput (files).
+            mode: "latency" (live), or "throughput" (files): the engine may then take several pictures at once.
 
         Raises:
             UsageError: for an unknown model or class.
@@ -257,10 +260,11 @@ class Segmenter:
         return False
 
     def _engine(self, shape: Geometry, progress: Progress) -> Engine:
-        if shape.resized not in self._engines:
-            self._engines[shape.resized] = self._open_engine(shape, progress)
-        self._latest = self._engines[shape.resized]
-        return self._latest
+        with self._opening:
+            if shape.resized not in self._engines:
+                self._engines[shape.resized] = self._open_engine(shape, progress)
+            self._latest = self._engines[shape.resized]
+            return self._latest
 
 
 def named_network(name: str, weights: Path | str | None) -> tuple["FastInst", str | None]:

@@ -70,6 +70,7 @@ class EngineInfo:
         backend, model, precision, batch, resized, padded: as in `EngineKey`.
         device: where it runs: "cpu", "cuda:0".
         reason: why this engine was picked, one clause; empty where it was asked for by name.
+        concurrency: calls that may be under way at once, each from a thread of its own.
         passed_over: what `auto` prefers to it and why that could not be used, a clause each.
         verified: whether its instances were compared with those of the FP32 eager network (and passed).
         folder: where it is stored; None for an engine that has no artefact (eager).
@@ -85,6 +86,7 @@ class EngineInfo:
     reason: str = ""
     verified: bool = True
     folder: Path | None = None
+    concurrency: int = 1
     passed_over: tuple[str, ...] = ()
 
     @classmethod
@@ -107,7 +109,7 @@ class EngineInfo:
 
 @runtime_checkable
 class Engine(Protocol):
-    """A network that runs. Use it from one thread."""
+    """A network that runs. Use it from one thread, or from `info.concurrency` threads at once."""
 
     info: EngineInfo
 
@@ -116,7 +118,7 @@ class Engine(Protocol):
 
         Returns:
             float32 class logits [B, Q, K+1] and mask logits [B, Q, h, w] of the padded picture, on the engine's
-            device. They are valid until the next call.
+            device. They are valid until the same thread's next call.
         """
         ...
 

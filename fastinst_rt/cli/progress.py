@@ -126,7 +126,8 @@ def _stage_table(run: "Summary") -> Table:
         times = rows[name]
         if times.frames:
             figures = (times.mean, times.p50, times.p95, times.maximum)
-            table.add_row(name, *(f"{1e3 * seconds:.1f}" for seconds in figures))
+            label = f"infer, {run.concurrency} at once" if name == "infer" and run.concurrency > 1 else name
+            table.add_row(label, *(f"{1e3 * seconds:.1f}" for seconds in figures))
     return table
 
 

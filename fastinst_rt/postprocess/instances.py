@@ -12,20 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from fastinst_rt.categories import Categories
+from fastinst_rt.postprocess.blas import SingleThreadedBlas
 from fastinst_rt.postprocess.enlarge import box, enlarge, highest_mask_scores, trim
 from fastinst_rt.results import Geometry, Instances, MaskCrop, Timings
 
 MAX_PAIRS = 100
 """Pairs of (query, class) looked at, best class probability first (published: 100 detections a picture)."""
 
-# Enlarging is many small matrix products. Left alone, OpenBLAS shares each among all cores: 37 us a block on an idle
-# machine, but up to 15 ms where decoder and encoder threads keep the cores busy. With one thread it is 37 us always;
-# the limit costs 12 us a picture.
-_BLAS = ThreadpoolController().select(user_api="blas")
+_BLAS = SingleThreadedBlas()
 
 
 def instances(
@@ -57,7 +54,7 @@ def instances(
     start = perf_counter()
     pair_score, query, class_id = _best_pairs(pred_logits, classes)
     find = _enlarge_all if exact else _enlarge_chosen
-    with _BLAS.limit(limits=1):
+    with _BLAS:
         chosen, scores, crops, enlarge_seconds = find(pred_masks, geometry, pair_score, query, score, max_instances)
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= score][:max_instances]

@@ -83,12 +83,12 @@ def run_job(
     source = open_source(job.source, settings.source)
     sinks: list[Sink] = []
     with closing_on_error(source, sinks):
-        notes = prepare(network, source.info, on_note)
+        concurrency, notes = prepare(network, source.info, on_note)
         # One by one, so that those before a failure are known.
         for sink in open_sinks(job.outputs, source, settings):
             sinks.append(sink)
     names = (settings.model, network.engine_name)
-    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, *names, notes=notes)
+    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, *names, notes, concurrency)
     watch = None if on_open is None else on_open(source.info)
     try:
         return pipeline.run(on_progress=watch)
@@ -97,14 +97,20 @@ def run_job(
             on_end(pipeline.summary)
 
 
-def prepare(network: Network, info: SourceInfo, on_note: Callable[[str], None] | None) -> Sequence[str]:
-    """Opens the engine for the source's frames; returns what the user should know of it, and says it at once."""
+def prepare(network: Network, info: SourceInfo, on_note: Callable[[str], None] | None) -> tuple[int, Sequence[str]]:
+    """Opens the engine for the source's frames.
+
+    Returns:
+        How many frames it takes at once, and what the user should know of it, which is said at once too.
+    """
     engine = network.prepare((info.height, info.width))
-    notes = [engine.note] if engine is not None and engine.note else []
-    for note in notes:
-        if on_note is not None:
-            on_note(note)
-    return notes
+    if engine is None:
+        return 1, []
+    if engine.note is None:
+        return engine.concurrency, []
+    if on_note is not None:
+        on_note(engine.note)
+    return engine.concurrency, [engine.note]
 
 
 def open_sinks(outputs: Outputs, source: Source, settings: Settings) -> Iterator[Sink]:

@@ -85,7 +85,7 @@ def run_live(
     sinks: list[Sink] = []
     name = source.info.path.name if source.info.path is not None else source.info.name  # a page tells no folders
     with closing_on_error(source, sinks):
-        notes = prepare(network, source.info, on_note)
+        concurrency, notes = prepare(network, source.info, on_note)
         window, page = None, None
         if outputs.record is not None:
             sinks.append(VideoSink(outputs.record, source, settings.codec, settings.crf, settings.audio))
@@ -96,7 +96,7 @@ def run_live(
             page = MjpegSink(*parse_address(outputs.serve))
             sinks.append(page)
     names = (settings.model, network.engine_name)
-    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, *names, notes=notes)
+    pipeline = Pipeline(source, network, sinks, settings.plan, settings.overlay, *names, notes, concurrency)
     if window is not None:
         window.connect(pipeline, [name, network.engine_name])
     if page is not None:

@@ -90,8 +90,13 @@ class Recent:
 
 @dataclass
 class Meters:
-    """Counters and timers of one run; every method may be called from any thread."""
+    """Counters and timers of one run; every method may be called from any thread.
 
+    Attributes:
+        concurrency: frames the network sees at once.
+    """
+
+    concurrency: int = 1
     frames_in: int = 0
     frames_inferred: int = 0
     frames_out: int = 0

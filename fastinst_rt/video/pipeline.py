@@ -1,17 +1,13 @@
-"""Frames through three stages in three threads, source -> inference -> render; nothing is lost uncounted."""
+"""Frames through three stages, source -> inference -> render, each in its own thread; nothing is lost uncounted."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from fastinst_rt.errors import EngineError, FastInstError
 from fastinst_rt.render.overlay import Overlay
-from fastinst_rt.results import Frame, Instances, Timings
+from fastinst_rt.results import Frame, Timings
+from fastinst_rt.video.inference import Inference, Segment, Segmented
 from fastinst_rt.video.interrupts import Interrupts
 from fastinst_rt.video.meters import Meters
 from fastinst_rt.video.plan import Plan
@@ -20,9 +16,6 @@ from fastinst_rt.video.sinks import Sink
 from fastinst_rt.video.sources import Source
 from fastinst_rt.video.summary import Snapshot, Summary, summarise
 from fastinst_rt.video.watchdog import Pulse, Watchdog
-
-Segment = Callable[[npt.NDArray[np.uint8]], Instances]
-"""uint8 [H, W, 3] BGR -> its instances; called by one thread only. A `Segmenter` is one."""
 
 Attend = Callable[[float], None]
 """What the main thread does meanwhile: called again and again, returns after about the given seconds."""
@@ -37,16 +30,6 @@ GRACE = {"source": 5.0, "infer": 15.0, "render": 30.0}
 """Seconds a stage gets to end the piece of work in its hands when the run stops, before it is left behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Segmented:
-    """A frame on its way from inference to render."""
-
-    frame: Frame
-    instances: Instances
-    infer: float
-    """Seconds; 0 where the instances are those of an earlier frame."""
-
-
 class Pipeline:
     """One run of one source. `run` is called once, in the main thread; everything else from any thread.
 
@@ -57,6 +40,7 @@ class Pipeline:
         overlay: how instances are drawn; may be replaced while running.
         model, engine: names for the summary.
         notes: sentences for the summary's warnings, beside those of the source, the sinks and the watchdog.
+        concurrency: calls of `segment` at once, each from a thread of its own; see `EngineInfo.concurrency`.
     """
 
     def __init__(
@@ -69,13 +53,13 @@ class Pipeline:
         model: str = "",
         engine: str = "",
         notes: Sequence[str] = (),
+        concurrency: int = 1,
     ) -> None:
         self.source = source
         self.overlay = overlay
         self.policy = plan.policy or (Policy.FRESHEST if source.info.live else Policy.EVERY)
-        self.meters = Meters()
+        self.meters = Meters(concurrency)
         self.summary: Summary | None = None
-        self._segment = segment
         self._plan = plan
         self._names = {"model": model, "engine": engine}
         self._sinks = list(sinks)
@@ -83,11 +67,14 @@ class Pipeline:
         self._notes = list(notes)
         self._requests: deque[tuple[str, Sink]] = deque()
         self._captured: Queue[Frame] = self._make_queue(plan)
-        self._segmented = Queue[_Segmented](plan.queue if self.policy is Policy.EVERY else 1, self._count_drop)
-        self._pulses = {name: Pulse(name) for name in ("source", "infer", "render")}
+        self._segmented = Queue[Segmented](plan.queue if self.policy is Policy.EVERY else 1, self._count_drop)
+        self._inference = Inference(segment, plan.every_nth, self._captured, self._segmented, self.meters)
+        self._inferring = concurrency
+        self._pulses = [Pulse(stage) for stage in ("source", *["infer"] * concurrency, "render")]
         self._watchdog = Watchdog(self._pulses, plan.patience.for_source(source.info))
         self._failure: BaseException | None = None
         self._failing = threading.Lock()
+        self._counting = threading.Lock()
         self._state = "ready"
         self._quit = False
         self._unpaused = threading.Event()
@@ -160,15 +147,18 @@ class Pipeline:
             SourceLostError, OutputError: as source and sinks raise them, once all outputs are final.
             EngineError: the network failed on a frame; its cause is what the network raised.
         """
-        threads = {
-            name: threading.Thread(target=work, name=f"fastinst-{name}", daemon=True)  # a stuck driver blocks no exit
-            for name, work in (("source", self._capture), ("infer", self._infer), ("render", self._render))
-        }
+        stages = {"source": self._capture, "infer": self._infer, "render": self._render}
+        threads = [
+            threading.Thread(  # a stuck driver blocks no exit
+                target=stages[pulse.stage], args=(pulse,), name=f"fastinst-{pulse.stage}", daemon=True
+            )
+            for pulse in self._pulses
+        ]
         with Interrupts() as interrupts:
             self._started_at = time.monotonic()
             self._state = "running"
             try:
-                for thread in threads.values():
+                for thread in threads:
                     thread.start()
                 while not self._over.is_set():
                     if attend is None:
@@ -200,18 +190,21 @@ class Pipeline:
             raise self._failure
         return self.summary
 
-    def _finalise(self, threads: dict[str, threading.Thread]) -> None:
+    def _finalise(self, threads: Sequence[threading.Thread]) -> None:
         """Waits for the stages, closes the sinks and the source; a stage that does not come back is left behind."""
         self._state = "stopping"
-        for name in ("source", "infer"):
-            threads[name].join(GRACE[name])
+        source, *infer, render = threads
+        source.join(GRACE["source"])
+        deadline = time.monotonic() + GRACE["infer"]
+        for thread in infer:
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._segmented.close()
-        threads["render"].join(GRACE["render"])
-        if not threads["render"].is_alive():  # a sink belongs to the render thread while that lives
+        render.join(GRACE["render"])
+        if not render.is_alive():  # a sink belongs to the render thread while that lives
             self._sinks += [sink for what, sink in self._requests if what == "add"]
             for sink in self._sinks:
                 self._close(sink)
-        if not threads["source"].is_alive():
+        if not source.is_alive():
             self.source.close()
         self._state = "ended"
 
@@ -234,10 +227,10 @@ class Pipeline:
         with self._failing:
             self._failure = self._failure or error
 
-    # The stages: one thread each.
+    # The stages: one thread each, inference as many as `concurrency` says.
 
-    def _capture(self) -> None:
-        pulse, meters = self._pulses["source"], self.meters
+    def _capture(self, pulse: Pulse) -> None:
+        meters = self.meters
         try:
             frames = self.source.frames()
             while not self._limit_reached():
@@ -267,46 +260,23 @@ class Pipeline:
             self.source.stop()
         return reached
 
-    def _infer(self) -> None:
-        pulse = self._pulses["infer"]
-        held: Instances | None = None
-        turn = 0
+    def _infer(self, pulse: Pulse) -> None:
         try:
-            while True:
-                frame = self._captured.get()
-                seconds = 0.0
-                if held is None or turn % self._plan.every_nth == 0 or held.size != frame.image.shape[:2]:
-                    before = time.monotonic()
-                    with pulse.working(f"frame {frame.index}"):
-                        held = self._call_network(frame)
-                    seconds = time.monotonic() - before
-                    self.meters.inferred(seconds, held.timings)
-                turn += 1
-                self._segmented.put(_Segmented(frame, held, seconds))
+            self._inference.work(pulse)
         except Ended:
             pass
         except Stopped:
             self._stop_upstream()
         except BaseException as error:
-            self.meters.dropped(Cause.FAILED)
             self._fail(error)
             self._stop_upstream()
         finally:
-            self._segmented.close()
+            with self._counting:
+                self._inferring -= 1
+                if not self._inferring:
+                    self._segmented.close()
 
-    def _call_network(self, frame: Frame) -> Instances:
-        try:
-            return self._segment(frame.image)
-        except FastInstError:
-            raise
-        except Exception as error:
-            raise EngineError(
-                f"The network failed on frame {frame.index}: {type(error).__name__}: {error}",
-                "Run again with --verbose to see where, or with --backend eager.",
-            ) from error
-
-    def _render(self) -> None:
-        pulse = self._pulses["render"]
+    def _render(self, pulse: Pulse) -> None:
         try:
             while True:
                 item = self._segmented.get()
@@ -329,7 +299,7 @@ class Pipeline:
         self.source.stop()
         self._captured.stop()
 
-    def _deliver(self, item: _Segmented) -> None:
+    def _deliver(self, item: Segmented) -> None:
         start = time.monotonic()
         annotated = None
         if any(sink.needs_overlay for sink in self._sinks):

@@ -58,13 +58,15 @@ class Summary:
         outcome: `complete`, `quit` (by the user, in the window), `interrupted` or `failed`.
         model, engine: names.
         policy: `every` or `freshest`.
+        concurrency: frames the network saw at once.
         frames_in: frames the source delivered; frames_in = frames_out + the sum of drops, always.
         frames_inferred: frames the network saw (fewer than frames_out with `--every N`).
         frames_out: frames that went through all sinks.
         drops: frames dropped, by cause: `replaced`, `stale`, `stopped`, `failed`.
         wall_seconds: from the start of the threads to the last output being final.
         fps: frames a second between the first and the last one that came out; 0 for a single frame.
-        stages: decode, infer, overlay, encode: seconds a frame. For a live source `decode` is waiting for the frame.
+        stages: decode, infer, overlay, encode: seconds a frame, however many are in it at once. For a live source
+            `decode` is waiting for the frame.
         infer_parts: what `infer` was made of: resize, engine, select, enlarge.
         age: seconds from capture to the end of the last sink.
         overlap: sum of all stage seconds / wall seconds; over 1 means that stages ran at the same time.
@@ -79,6 +81,7 @@ class Summary:
     model: str
     engine: str
     policy: str
+    concurrency: int
     frames_in: int
     frames_inferred: int
     frames_out: int
@@ -119,6 +122,7 @@ def summarise(
         source=source.name,
         outcome=outcome,
         **names,
+        concurrency=meters.concurrency,
         frames_in=meters.frames_in,
         frames_inferred=meters.frames_inferred,
         frames_out=meters.frames_out,
@@ -141,8 +145,8 @@ def _concurrency(meters: Meters, wall_seconds: float, live: bool) -> tuple[float
     spent = {name: times.total for name, times in meters.stages.items()}
     if live:
         spent["decode"] = 0.0
-    threads = (spent["decode"], spent["infer"], spent["overlay"] + spent["encode"])
-    return sum(threads) / wall_seconds, max(threads) / wall_seconds
+    threads = (spent["decode"], spent["infer"] / meters.concurrency, spent["overlay"] + spent["encode"])
+    return sum(spent.values()) / wall_seconds, max(threads) / wall_seconds
 
 
 def hud_lines(snapshot: Snapshot, names: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Tells which stage stands still: stages say when a piece of work starts and ends; waiting on a queue is none."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -71,10 +71,10 @@ class Pulse:
 class Watchdog:
     """Looks at the pulses now and then."""
 
-    def __init__(self, pulses: Mapping[str, Pulse], patience: Patience) -> None:
+    def __init__(self, pulses: Sequence[Pulse], patience: Patience) -> None:
         self._pulses = pulses
         self._patience = patience
-        self._warned: set[tuple[str, int]] = set()
+        self._warned: set[tuple[Pulse, int]] = set()
         self._checked_at = time.monotonic()
         self.warnings: list[str] = []
 
@@ -86,16 +86,16 @@ class Watchdog:
         """
         before, self._checked_at = self._checked_at, time.monotonic()
         if self._checked_at - before > _SUSPENDED:
-            for pulse in self._pulses.values():
+            for pulse in self._pulses:
                 pulse.excuse(self._checked_at - before)
-        for stage, pulse in self._pulses.items():
-            done = pulse.done
+        for pulse in self._pulses:
+            stage, done = pulse.stage, pulse.done
             seconds, what = pulse.still_for()
             limit = self._limit(stage, done)
             if limit is not None and seconds > limit:
                 raise _stalled(stage, seconds, what)
-            if seconds > self._patience.warn and (stage, done) not in self._warned:
-                self._warned.add((stage, done))
+            if seconds > self._patience.warn and (pulse, done) not in self._warned:
+                self._warned.add((pulse, done))
                 self.warnings.append(f"the {stage} stage stood still for over {self._patience.warn:.0f} s on {what}")
 
     def _limit(self, stage: str, done: int) -> float | None:

@@ -1,10 +1,13 @@
 """The OpenVINO backend on small inputs: same numbers as eager, precision read from what is executed, INT8, errors."""
 
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -138,8 +141,32 @@ def test_what_it_can_do() -> None:
 def test_threads_and_mode_are_passed_on(tmp_path: Path) -> None:
     maker = tiny_maker(tmp_path, TinyNet(), options=RunOptions(mode="throughput", threads=1))
     engine = maker.get(OpenVinoBackend(), "fp32")
-    compiled = engine._request.get_compiled_model()
+    compiled = engine._compiled
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
-    assert compiled.get_property("NUM_STREAMS") == 1
+    assert engine.info.concurrency == compiled.get_property("NUM_STREAMS") == 1
     assert "THROUGHPUT" in str(compiled.get_property("PERFORMANCE_HINT"))
     assert replace(engine.info).name == "openvino fp32 on cpu"
+
+
+def test_latency_is_one_call_at_a_time(tmp_path: Path) -> None:
+    engine = tiny_maker(tmp_path, TinyNet(), options=RunOptions(mode="latency")).get(OpenVinoBackend(), "fp32")
+    assert engine.info.concurrency == engine._compiled.get_property("NUM_STREAMS") == 1
+
+
+def test_calls_from_several_threads_keep_their_results(tmp_path: Path) -> None:
+    maker = tiny_maker(tmp_path, TinyNet(), options=RunOptions(mode="throughput"))
+    engine = maker.get(OpenVinoBackend(), "fp32")
+    assert 1 <= engine.info.concurrency <= 4
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (1, *engine.info.resized, 3), np.uint8) for _ in range(3)]
+    alone = [[tensor.clone() for tensor in engine(picture)] for picture in pictures]
+    together = threading.Barrier(len(pictures))
+
+    def work(picture: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
+        found = engine(picture)
+        together.wait(10)  # every thread has its result before one looks at it
+        return found
+
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        for wanted, found in zip(alone, pool.map(work, pictures), strict=True):
+            torch.testing.assert_close(list(found), wanted, rtol=0, atol=1e-5)

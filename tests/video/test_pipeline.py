@@ -269,7 +269,7 @@ class TestWatchdog:
         clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
         monkeypatch.setattr(watchdog, "time", clock)
         pulse = Pulse("infer")
-        dog = Watchdog({"infer": pulse}, Patience(warn=5.0, first_infer=10.0))
+        dog = Watchdog([pulse], Patience(warn=5.0, first_infer=10.0))
         with pulse.working("frame 0"):
             for pause in (0.5, 60.0, *[0.5] * 8):  # Ctrl-Z, a minute, fg
                 clock.now += pause
@@ -288,7 +288,7 @@ class TestWatchdog:
         clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
         monkeypatch.setattr(watchdog, "time", clock)
         pulse = Pulse("render")
-        dog = Watchdog({"render": pulse}, Patience())
+        dog = Watchdog([pulse], Patience())
         clock.now += 3600
         with pulse.working("frame 0"):
             clock.now += 0.1

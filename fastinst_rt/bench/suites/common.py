@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import fastinst_rt
-from fastinst_rt.backends.base import Engine
+from fastinst_rt.backends.base import Engine, Mode
 from fastinst_rt.backends.hardware import resolve_device
 from fastinst_rt.backends.manifest import read_manifest
 from fastinst_rt.backends.opening import open_engine
@@ -109,11 +109,14 @@ def network(name: str, weights: Path | None = None, **switches: Any) -> tuple[Fa
     return random_model(name, **switches), RANDOM, None
 
 
-def engine_for(net: FastInst, weights_sha256: str | None, shape: Geometry, settings: Settings) -> Engine:
+def engine_for(
+    net: FastInst, weights_sha256: str | None, shape: Geometry, settings: Settings, mode: Mode = "latency"
+) -> Engine:
     """The engine of `settings` for one input shape.
 
     Args:
         weights_sha256: as `network` returns it.
+        mode: as of `open_engine`.
 
     Raises:
         EngineError: if it cannot be built or is refused.
@@ -131,6 +134,7 @@ def engine_for(net: FastInst, weights_sha256: str | None, shape: Geometry, setti
         precision=settings.precision,
         device=settings.device,
         engine_dir=settings.engine_dir,
+        mode=mode,
         on_progress=progress,
     )
 

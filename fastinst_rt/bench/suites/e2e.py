@@ -52,6 +52,7 @@ def run(settings: Settings) -> Report:
         shape = shape_for(net.spec, settings, size)
         engine = engine_for(net, sha256, shape, settings)
         segmenter = segmenter_on(engine, net, weights, settings)
+        piped = segmenter_on(engine_for(net, sha256, shape, settings, "throughput"), net, weights, settings)
         frames = _affordable(path, segmenter, settings)
         label = f"{clip.name if clip else 'drawn clip'} {size[1]}x{size[0]}"
         subjects = {
@@ -61,7 +62,7 @@ def run(settings: Settings) -> Report:
         settings.say(f"one frame at a time: {frames} frames")
         single, runs, summaries, yard = [], [], [], []
         rounds = 2 if settings.quick else 5
-        warm_up = _warm_up(path, Path(folder), segmenter, min(frames, _WARM_UP_FRAMES))
+        warm_up = _warm_up(path, Path(folder), segmenter, piped, min(frames, _WARM_UP_FRAMES))
         timer, call = host_timer(engine.info.device), yardstick(engine.info.device)
         for number in range(rounds):
             settings.say(f"round {number + 1} of {rounds}")
@@ -71,14 +72,15 @@ def run(settings: Settings) -> Report:
                 if mode == "latency":
                     single.append(np.fromiter(_one_by_one(path, Path(folder), segmenter, frames), np.float64))
                 else:
-                    summaries.append(_pipelined(path, Path(folder), segmenter, frames))
+                    summaries.append(_pipelined(path, Path(folder), piped, frames))
                     runs.append(np.array([1 / summaries[-1].fps]))
     measured.put(subjects["latency"], _measurement(single, warm_up), frames=len(single[-1]))
     measured.put(subjects["throughput"], _measurement(runs, warm_up), **_facts(summaries[-1]))
     measured.yardstick = _measurement(yard, warm_up)
     notes = [
         f"Measured on {clip_name(clip)}. latency: one frame is decoded, segmented, drawn and encoded before the next. "
-        "throughput: the three-stage pipeline, seconds a frame of each whole run.",
+        "throughput: the three-stage pipeline, seconds a frame of each whole run; 'infer ms' is a frame's time in the "
+        "network while as many as 'at once' says are in it.",
         "'waiting' is a frame's time in queues; 'efficiency' is the time of the busiest thread / that of the run.",
     ]
     return measured.report(_checks(single, summaries), [*notes, *([RANDOM_NOTE] if weights == RANDOM else [])])
@@ -121,14 +123,15 @@ def _one_by_one(path: Path, folder: Path, segmenter: Segmenter, limit: int) -> I
 def _pipelined(path: Path, folder: Path, segmenter: Segmenter, limit: int) -> Summary:
     source: Source = open_source(path)
     sink = VideoSink(folder / "pipeline.mp4", source, audio=False)
-    return Pipeline(source, segmenter, [sink], Plan(frames=limit)).run()
+    concurrency = segmenter.prepare((source.info.height, source.info.width)).concurrency
+    return Pipeline(source, segmenter, [sink], Plan(frames=limit), concurrency=concurrency).run()
 
 
-def _warm_up(path: Path, folder: Path, segmenter: Segmenter, frames: int) -> WarmUp:
+def _warm_up(path: Path, folder: Path, segmenter: Segmenter, piped: Segmenter, frames: int) -> WarmUp:
     """A short round that does not count."""
     start = perf_counter()
     calls = sum(1 for _ in _one_by_one(path, folder, segmenter, frames))
-    calls += _pipelined(path, folder, segmenter, frames).frames_out
+    calls += _pipelined(path, folder, piped, frames).frames_out
     return WarmUp(perf_counter() - start, calls, settled=True)
 
 
@@ -142,6 +145,7 @@ def _facts(summary: Summary) -> dict[str, Any]:
     waiting = summary.age.mean - busy["infer"] - busy["overlay"] - busy["encode"]
     return {
         "frames": summary.frames_out,
+        "at once": summary.concurrency,
         **{f"{name} ms": seconds * 1e3 for name, seconds in busy.items()},
         "waiting ms": max(0.0, waiting) * 1e3,
         "age p95 ms": summary.age.p95 * 1e3,
