@@ -42,6 +42,10 @@ _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int
 _MOST_AT_ONCE = 4
 """Calls under way for throughput: each holds a frame, a result and the network's intermediate maps."""
 
+_NUMPY_IS_FOUND = threading.Lock()
+"""OpenVINO's binding looks for NumPy when it first needs it. Two threads that need it first stop for ever, one waiting
+for the other while it keeps Python's lock: two in five runs with two threads, four in five with sixteen."""
+
 
 class OpenVinoEngine:
     """A compiled model and one request for each thread that calls; outputs lie in the request's own memory."""
@@ -144,6 +148,8 @@ def engine_settings(options: RunOptions) -> dict[str, Any]:
 def _import(folder: Path, options: RunOptions) -> Any:
     import openvino
 
+    with _NUMPY_IS_FOUND:
+        openvino.Type.u8.to_dtype()
     content = (folder / _COMPILED).read_bytes()
     try:
         return openvino.Core().import_model(content, "CPU", engine_settings(options))

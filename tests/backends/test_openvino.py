@@ -1,5 +1,7 @@
 """The OpenVINO backend on small inputs: same numbers as eager, precision read from what is executed, INT8, errors."""
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -170,3 +172,31 @@ def test_calls_from_several_threads_keep_their_results(tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(pictures)) as pool:
         for wanted, found in zip(alone, pool.map(work, pictures), strict=True):
             torch.testing.assert_close(list(found), wanted, rtol=0, atol=1e-5)
+
+
+FIRST_CALLS = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from fastinst_rt.backends.base import RunOptions
+from fastinst_rt.backends.openvino import _import
+
+compiled = _import(Path(sys.argv[1]), RunOptions(mode="throughput"))
+requests = [compiled.create_infer_request() for _ in range(16)]
+picture = np.zeros(compiled.input(0).shape, np.uint8)
+start = threading.Barrier(len(requests))
+
+def call(request):
+    start.wait()
+    request.infer([picture], share_inputs=True, share_outputs=True)
+
+threads = [threading.Thread(target=call, args=(request,)) for request in requests]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_the_first_calls_of_a_process_may_come_at_once(tmp_path: Path) -> None:
+    engine = tiny_maker(tmp_path, TinyNet()).get(OpenVinoBackend(), "fp32")
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", FIRST_CALLS, str(engine.info.folder)], timeout=60, check=True)
