@@ -96,9 +96,8 @@ def show(title: str, found: Comparison) -> set[str]:
     """Print one comparison; the labels of the rows in which a difference is named."""
     print(title)
     for one in found.rows:
-        if one.raw is not None:
-            change = f"{one.raw.value:+7.1%} ({one.raw.low:+.1%} to {one.raw.high:+.1%})"
-            print(f"  {one.label:16s} {change}, must exceed {one.unsteady:.1%}: {one.verdict}")
+        if (seen := one.deciding) is not None:
+            print(f"  {one.label:16s} {seen.value:+7.1%} ({seen.low:+.1%} to {seen.high:+.1%}): {one.verdict}")
     return {one.label for one in found.rows if one.verdict in ("slower", "faster")}
 
 

@@ -1,39 +1,29 @@
 """Compare two runs of a suite: a difference is claimed only where there is one to see.
 
-What is compared is each row's quiet time: of every block the 5th percentile, of these the 10th. On a shared
-machine a median says how busy the neighbours were. On two cores of a cloud machine OpenVINO's median moved by 12 %
-between two equal runs and its quiet time by 1.7 %, because the runs met a slow spell (1.5 times slower, for half a
-minute) for one and for five of their ten blocks.
-
-For each row that both runs measured, four things must hold before a difference is named:
+What is compared is each row's time over the yardstick's, round by round: a shared machine may be a quarter slower for
+as long as a run takes, and a median of seconds only says so. For each row that both runs measured, three things must
+hold before a difference is named:
 1. both runs have blocks enough: even if every block of one were quicker than every block of the other, that would
    have to be rarer by chance than a false difference may be (five blocks each do for up to six rows, eight for 300);
 2. the bootstrap interval of the change excludes zero (corrected for the number of rows, so that forty rows do not give
    two false differences by chance);
-3. so does the interval after the change of the yardstick's quiet time is divided out: what the machine itself got
-   slower or quicker by is not the engine's doing;
-4. both changes are larger than the resolution of one per cent, and than the unsteadiness of the quicker run: how far
-   the best third of its blocks reaches above the best one. So even at its best the slower run is slower than the other
-   is in its quiet third. The bootstrap takes blocks for independent, but moods of a machine last longer than a run,
-   and what the blocks of one run differ by, two runs may differ by. That the slower run is unsteady too is no argument
-   against it: what disturbs a run only adds time.
+3. the change is larger than the resolution, which is what the ratios of equal processes differed by.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 
 from fastinst_rt.bench.measure import Measurement
 from fastinst_rt.bench.report import Report, Row, Subject
-from fastinst_rt.bench.statistics import Change, change, unsteadiness
+from fastinst_rt.bench.statistics import Change, change
 
-RESOLUTION = 0.01
-"""Smallest relative change that is ever claimed: two identical runs on a quiet machine differ by up to this."""
-
-_QUIET = 10
-"""Percentile of the blocks' floors that stands for the run."""
+RESOLUTION = 0.08
+"""Smallest relative change that is ever claimed. A process has states of its own: among six equal ones on two shared
+cores the ratios of a row differed by up to 4 % (OpenVINO, inductor) and 8 % (eager), those of an engine slowed by a
+tenth by 10 to 15 %; the plain medians of equal rows differed by up to 12 %."""
 
 _ERROR_RATE = 0.05
 """Chance of at least one false difference in a whole comparison."""
@@ -52,21 +42,23 @@ class RowComparison:
         id: the subject's id.
         label: for people.
         verdict: of b against a.
-        raw: change of the quiet time as measured; None where a run lacks the row.
-        machine_removed: the same with the yardstick divided out; None without a yardstick.
-        quiet: seconds a call in a and in b when nothing disturbs it.
-        unsteady: the least change that can be told from the unsteadiness of the quicker run.
-        decidable: whether the blocks are enough to name any difference.
+        raw: change of the median time as measured; None where a run lacks the row.
+        net: change of the median of the times over the yardstick's, which decides; None without a
+            yardstick, or with another.
+        medians: seconds a call in a and in b.
     """
 
     id: str
     label: str
     verdict: Verdict
     raw: Change | None = None
-    machine_removed: Change | None = None
-    quiet: tuple[float, float] | None = None
-    unsteady: float = 0.0
-    decidable: bool = True
+    net: Change | None = None
+    medians: tuple[float, float] | None = None
+
+    @property
+    def deciding(self) -> Change | None:
+        """The change that the verdict follows from."""
+        return self.net or self.raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +86,17 @@ def compare(a: Report, b: Report) -> Comparison:
     rows_a, rows_b = _measured(a), _measured(b)
     shared = [key for key in rows_a if key in rows_b]
     confidence = 1 - _ERROR_RATE / max(1, len(shared))
-    machine = _change(a.yardstick, b.yardstick) if a.yardstick and b.yardstick else None
+    yardsticks = (a.yardstick, b.yardstick)
+    if a.environment.get("yardstick") != b.environment.get("yardstick"):
+        yardsticks = (None, None)
     compared = [
-        _compare_row(row, rows_b[key], machine, confidence)
+        _compare_row(row, rows_b[key], yardsticks, confidence)
         if key in rows_b
         else RowComparison(key, row.subject.label, "only in a")
         for key, row in rows_a.items()
     ]
     compared += [RowComparison(key, row.subject.label, "only in b") for key, row in rows_b.items() if key not in rows_a]
+    machine = change(yardsticks[0].medians, yardsticks[1].medians) if yardsticks[0] and yardsticks[1] else None
     return Comparison(tuple(compared), machine, differences(a, b))
 
 
@@ -109,43 +104,28 @@ def _measured(report: Report) -> dict[str, Row]:
     return {row.subject.id: row for row in report.rows if row.measurement is not None}
 
 
-def _compare_row(a: Row, b: Row, machine: Change | None, confidence: float) -> RowComparison:
+def _compare_row(
+    a: Row, b: Row, yardsticks: tuple[Measurement | None, Measurement | None], confidence: float
+) -> RowComparison:
     assert a.measurement is not None
     assert b.measurement is not None
-    raw = _change(a.measurement, b.measurement, confidence)
-    relative = None
-    if machine is not None:
-        value, low, high = ((1 + part) / (1 + machine.value) - 1 for part in (raw.value, raw.low, raw.high))
-        relative = replace(raw, value=value, low=low, high=high)
-    quicker = a.measurement if raw.value > 0 else b.measurement
-    unsteady = max(RESOLUTION, unsteadiness(quicker.floors))
+    raw, net = change(a.measurement.medians, b.measurement.medians, confidence), None
+    if yardsticks[0] is not None and yardsticks[1] is not None:
+        net = change(a.measurement.over(yardsticks[0]), b.measurement.over(yardsticks[1]), confidence)
     return RowComparison(
         id=a.subject.id,
         label=a.subject.label,
-        verdict=_verdict(raw, relative, unsteady),
+        verdict=_verdict(net or raw),
         raw=raw,
-        machine_removed=relative,
-        quiet=(_quiet_time(a.measurement), _quiet_time(b.measurement)),
-        unsteady=unsteady,
-        decidable=raw.decidable,
+        net=net,
+        medians=(float(np.median(a.measurement.medians)), float(np.median(b.measurement.medians))),
     )
 
 
-def _quiet_time(measurement: Measurement) -> float:
-    return float(np.percentile(measurement.floors, _QUIET))
-
-
-def _change(a: Measurement, b: Measurement, confidence: float = 0.99) -> Change:
-    return change(a.floors, b.floors, confidence, _QUIET)
-
-
-def _verdict(raw: Change, relative: Change | None, unsteady: float) -> Verdict:
-    seen = [raw] if relative is None else [raw, relative]
-    if all(c.excludes_zero and c.value > unsteady for c in seen):
-        return "slower"
-    if all(c.excludes_zero and c.value < -unsteady for c in seen):
-        return "faster"
-    return "no difference"
+def _verdict(seen: Change) -> Verdict:
+    if not seen.excludes_zero or abs(seen.value) <= RESOLUTION:
+        return "no difference"
+    return "slower" if seen.value > 0 else "faster"
 
 
 def differences(a: Report, b: Report) -> dict[str, tuple[Any, Any]]:

@@ -2,7 +2,7 @@
 
 Blocks are interleaved, and every second round runs backwards, so that a machine that gets slower during the run (heat,
 neighbours) makes all variants slower by the same, not only the later ones. Where the blocks of one variant differ much,
-rounds are added: a run too short to meet the machine at rest could not be compared with another.
+rounds are added.
 """
 
 import gc
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastinst_rt.bench.protocol import Protocol
-from fastinst_rt.bench.statistics import block_floors, block_medians, unsteadiness
+from fastinst_rt.bench.statistics import block_medians, half_width
 from fastinst_rt.bench.timers import Call, Seconds, Timer
 
 Say = Callable[[str], None]
@@ -80,10 +80,13 @@ class Measurement:
         """float64 [B]: the median of each block."""
         return block_medians(self.samples, self.blocks)
 
-    @property
-    def floors(self) -> Seconds:
-        """float64 [B]: the quiet end of each block, see `block_floors`."""
-        return block_floors(self.samples, self.blocks)
+    def over(self, other: "Measurement") -> Seconds:
+        """float64 [R]: the median of each block over that of the other's in the same round, where both have one.
+
+        What slows the machine down for longer than a round slows both, and falls out.
+        """
+        _, ours, theirs = np.intersect1d(np.unique(self.blocks), np.unique(other.blocks), return_indices=True)
+        return np.asarray(self.medians[ours] / other.medians[theirs], dtype=np.float64)
 
 
 def warm_up(variant: Variant, protocol: Protocol) -> tuple[WarmUp, float]:
@@ -163,8 +166,8 @@ def _joined(blocks: Sequence[tuple[int, Seconds]], warm: WarmUp) -> Measurement:
 
 
 def _steady(taken: Mapping[str, Sequence[tuple[int, Seconds]]], warm: Mapping[str, WarmUp], limit: float) -> bool:
-    """Whether each variant met a quiet machine in at least a third of its blocks."""
-    return all(unsteadiness(_joined(blocks, warm[name]).floors) <= limit for name, blocks in taken.items())
+    """Whether the median of every variant is known that well."""
+    return all(half_width(_joined(blocks, warm[name]).medians) <= limit for name, blocks in taken.items())
 
 
 def in_turn(names: Sequence[str], number: int) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Several runs of one suite as one long run with breaks.
 
-A machine's mood may last longer than a run: of seven runs of 50 s, taken in turns, the quiet time of one was 4 % above
-that of its equals. What one run cannot know, several that were taken at different times can.
+A process may have a state of its own that lasts as long as it does: what one run cannot know, several that were taken at
+different times can.
 """
 
 from collections.abc import Sequence

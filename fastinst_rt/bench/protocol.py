@@ -19,7 +19,7 @@ class Protocol:
         warm_up_limit: seconds after which it counts as warm although its median still moves (the report says so).
         settled: relative change of the median from one warm-up window to the next that counts as standing still.
         blocks: the samples of a variant come in this many blocks, interleaved with those of the others.
-        steady: `unsteadiness` of every variant that lets the run end as planned ...
+        steady: `half_width` of every variant's block medians that lets the run end as planned ...
         patience: ... otherwise more rounds are added, for at most this many seconds.
     """
 
@@ -32,7 +32,7 @@ class Protocol:
     warm_up_limit: float = 15.0
     settled: float = 0.02
     blocks: int = 10
-    steady: float = 0.04
+    steady: float = 0.01
     patience: float = 0.0
 
     def plan(self, seconds_per_call: float) -> list[int]:
@@ -48,8 +48,11 @@ class Protocol:
         return [len(part) for part in parts]
 
 
-FULL = Protocol(patience=120.0)
-"""At least 200 samples or 20 s of each variant, and up to two minutes more while the machine is unsteady."""
+FULL = Protocol(blocks=40, patience=60.0)
+"""At least 200 samples or 20 s of each variant, and up to a minute more while the machine is unsteady.
+
+Short blocks: what disturbs one variant for half a second disturbs the others of its round, too.
+"""
 
 QUICK = Protocol(
     samples=40,

@@ -103,7 +103,7 @@ class Report:
         notes: what a reader must know, one sentence each.
         protocol: how long and how often was measured.
         yardstick: the machine's own speed, measured between the rows.
-        environment: `environment.describe()`.
+        environment: `environment.describe()`, and the yardstick's kind.
         before, after: the machine's condition at both ends.
         version: of fastinst-rt.
     """

@@ -14,9 +14,6 @@ from fastinst_rt.bench.timers import Seconds
 
 _DRAWS = 5000
 
-_BEST_THIRD = 100 / 3
-"""Percentile."""
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -56,7 +53,7 @@ def summarise(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Summary:
     """
     if not len(samples):
         raise ValueError("no samples to summarise")
-    low, high = np.percentile(resampled(block_medians(samples, blocks), 50), [2.5, 97.5])
+    low, high = np.percentile(resampled(block_medians(samples, blocks)), [2.5, 97.5])
     minimum, p50, p90, p95, p99, maximum = np.percentile(samples, [0, 50, 90, 95, 99, 100])
     return Summary(
         count=len(samples),
@@ -75,48 +72,37 @@ def summarise(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Summary:
 
 def block_medians(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
     """The median of each block, in the order of the blocks."""
-    return _of_blocks(samples, blocks, 50)
+    return np.array([np.median(samples[blocks == block]) for block in np.unique(blocks)])
 
 
-def block_floors(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
-    """The 5th percentile of each block, in the order of the blocks: what a call takes when nothing disturbs it."""
-    return _of_blocks(samples, blocks, 5)
-
-
-def unsteadiness(floors: Seconds) -> float:
-    """How far the block at the end of the best third lies above the best one, relative.
-
-    A third, not half: a run of 50 blocks on a busy machine met a quiet one in 15 of them, which is plenty to know its
-    quiet time, while its median block was 14 % slower.
-
-    Args:
-        floors: float64 [B], see `block_floors`.
-    """
-    return float(np.percentile(floors, _BEST_THIRD) / floors.min()) - 1
-
-
-def _of_blocks(samples: Seconds, blocks: npt.NDArray[np.int64], percent: float) -> Seconds:
-    return np.array([np.percentile(samples[blocks == block], percent) for block in np.unique(blocks)])
-
-
-def resampled(values: Seconds, percent: float, seed: int = 0) -> Seconds:
-    """A percentile of the blocks' values, as other runs of the same length might have given it.
+def half_width(values: Seconds) -> float:
+    """Half the 95 % interval of the median, relative to it, from the order of the values alone.
 
     Args:
         values: float64 [B], one value a block.
-        percent: 50 for the median block.
+    """
+    ordered, middle, reach = np.sort(values), (len(values) - 1) / 2, 0.98 * np.sqrt(len(values))
+    low, high = max(0, int(np.floor(middle - reach))), min(len(values) - 1, int(np.ceil(middle + reach)))
+    return float((ordered[high] - ordered[low]) / 2 / np.median(values))
+
+
+def resampled(values: Seconds, seed: int = 0) -> Seconds:
+    """The median of the blocks' values, as other runs of the same length might have given it.
+
+    Args:
+        values: float64 [B], one value a block.
         seed: of the draws.
 
     Returns:
         float64 [5000], each from B blocks drawn again.
     """
     drawn = np.random.default_rng(seed).integers(0, len(values), (_DRAWS, len(values)))
-    return np.asarray(np.percentile(values[drawn], percent, axis=1), dtype=np.float64)
+    return np.asarray(np.median(values[drawn], axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Relative change from run a to run b: +0.1 is 10 % more time.
+    """Relative change of the median from a to b: +0.1 is 10 % more time.
 
     Attributes:
         value: the change.
@@ -137,17 +123,29 @@ class Change:
         return self.decidable and (self.low > 0 or self.high < 0)
 
 
-def change(a: Seconds, b: Seconds, confidence: float = 0.99, percent: float = 50) -> Change:
-    """Relative change of a percentile of the blocks from a to b.
+def change(a: Seconds, b: Seconds, confidence: float = 0.99) -> Change:
+    """Change between two runs.
 
     Args:
         a, b: one value a block.
         confidence: of the interval.
-        percent: 50 compares the median blocks.
     """
-    ratios = resampled(b, percent, seed=1) / resampled(a, percent, seed=0) - 1
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    value = float(np.percentile(b, percent) / np.percentile(a, percent)) - 1
     rarest = 2 / comb(len(a) + len(b), len(a))
+    value = float(np.median(b) / np.median(a)) - 1
+    return _change(value, resampled(b, seed=1) / resampled(a, seed=0) - 1, confidence, rarest)
+
+
+def paired_change(ratios: Seconds, confidence: float = 0.99) -> Change:
+    """Change between two variants of one run, whose blocks were taken in the same rounds.
+
+    Args:
+        ratios: b over a, one value a round.
+        confidence: of the interval.
+    """
+    return _change(float(np.median(ratios)) - 1, resampled(ratios) - 1, confidence, rarest=2 / 2 ** len(ratios))
+
+
+def _change(value: float, drawn: Seconds, confidence: float, rarest: float) -> Change:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return Change(value, float(low), float(high), decidable=rarest <= 1 - confidence)

@@ -74,7 +74,7 @@ def as_markdown(report: Report) -> str:
 def comparison_as_rich(comparison: Comparison) -> RenderableType:
     """A comparison for a terminal."""
     table = Table(title="b against a", title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
-    titles = ("row", "a quiet ms", "b quiet ms", "change", "interval", "without the machine", "must exceed", "verdict")
+    titles = ("row", "a p50 ms", "b p50 ms", "change", "without the machine", "interval", "verdict")
     for title in titles:
         table.add_column(title, justify="left" if title in ("row", "verdict") else "right")
     for row in comparison.rows:
@@ -89,7 +89,7 @@ def comparison_as_rich(comparison: Comparison) -> RenderableType:
     parts += [
         Text(f"not the same: {name}: {a} / {b}", style="yellow") for name, (a, b) in comparison.differences.items()
     ]
-    undecidable = [row.label for row in comparison.rows if not row.decidable]
+    undecidable = [row.label for row in comparison.rows if row.deciding and not row.deciding.decidable]
     if undecidable:
         text = "Too few samples to name a difference among so many rows (measure without --quick): "
         parts.append(Text(text + ", ".join(undecidable), style="yellow"))
@@ -188,10 +188,10 @@ def _markdown_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[
 
 
 def _comparison_cells(row: RowComparison) -> list[str]:
-    if row.raw is None or row.quiet is None:
-        return [row.label, "", "", "", "", "", "", row.verdict]
-    removed = "" if row.machine_removed is None else f"{row.machine_removed.value:+.1%}"
-    verdict = row.verdict if row.verdict == "no difference" else f"{row.verdict} by {abs(row.raw.value):.1%}"
-    interval = f"{row.raw.low:+.1%} to {row.raw.high:+.1%}"
-    quiet = [number(seconds * 1e3) for seconds in row.quiet]
-    return [row.label, *quiet, f"{row.raw.value:+.1%}", interval, removed, f"{row.unsteady:.1%}", verdict]
+    if row.raw is None or row.medians is None or row.deciding is None:
+        return [row.label, "", "", "", "", "", row.verdict]
+    net = "" if row.net is None else f"{row.net.value:+.1%}"
+    seen = row.deciding
+    verdict = row.verdict if row.verdict == "no difference" else f"{row.verdict} by {abs(seen.value):.1%}"
+    medians = [number(seconds * 1e3) for seconds in row.medians]
+    return [row.label, *medians, f"{row.raw.value:+.1%}", net, f"{seen.low:+.1%} to {seen.high:+.1%}", verdict]

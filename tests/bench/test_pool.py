@@ -28,7 +28,7 @@ def test_all_samples_of_all_runs_are_there_and_no_block_is_mixed() -> None:
     assert a.measurement is not None
     assert b.measurement is not None
     assert joined.measurement.samples.tolist() == [*a.measurement.samples, *b.measurement.samples]
-    assert joined.measurement.floors.tolist() == [*a.measurement.floors, *b.measurement.floors]
+    assert joined.measurement.medians.tolist() == [*a.measurement.medians, *b.measurement.medians]
     assert joined.measurement.warm_up.calls == 24
 
 

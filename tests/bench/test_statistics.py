@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastinst_rt.bench.statistics import block_floors, block_medians, change, resampled, summarise
+from fastinst_rt.bench.statistics import block_medians, change, half_width, paired_change, resampled, summarise
 
 
 def run(
@@ -45,8 +45,8 @@ def test_no_sample_is_none() -> None:
 def test_blocks_are_the_unit_of_chance() -> None:
     samples, blocks = run(0, 1.0)
     assert len(block_medians(samples, blocks)) == 10
-    of_blocks = resampled(block_medians(samples, blocks), 50).std()
-    of_samples = resampled(samples, 50).std()
+    of_blocks = resampled(block_medians(samples, blocks)).std()
+    of_samples = resampled(samples).std()
     assert of_blocks > 1.5 * of_samples  # samples of one block are alike: drawing them singly would claim too much
 
 
@@ -72,9 +72,21 @@ def test_the_interval_holds_the_change() -> None:
     assert held >= 54
 
 
-def test_floors_do_not_see_what_disturbs_most_of_the_samples() -> None:
-    samples = np.full((4, 20), 0.010)
-    samples[:, 2:] *= np.random.default_rng(0).uniform(1.2, 3, (4, 18))
-    samples[3] *= 1.5
-    floors = block_floors(samples.ravel(), np.arange(4).repeat(20))
-    assert floors == pytest.approx([0.010, 0.010, 0.010, 0.015])
+def test_variants_of_one_run_are_told_apart_whatever_the_machine_does_meanwhile() -> None:
+    random = np.random.default_rng(0)
+    mood = 1 + 0.5 * random.random(30)
+    a, b = (seconds * mood * (1 + 0.01 * random.standard_normal(30)) for seconds in (0.050, 0.052))
+    found = paired_change(b / a)
+    assert found.value == pytest.approx(0.04, abs=0.01)
+    assert found.excludes_zero
+    assert not change(a, b).excludes_zero
+    assert not paired_change((b / a)[:7]).decidable  # all of seven on one side: once in 64 runs by chance
+
+
+def test_half_width_holds_the_median_in_nineteen_of_twenty_runs() -> None:
+    random = np.random.default_rng(0)
+    for count in (10, 40):
+        values = random.normal(1.0, 0.1, (400, count))
+        inside = sum(abs(np.median(run) - 1) <= half_width(run) * np.median(run) for run in values)
+        assert 0.9 <= inside / 400 <= 0.995
+    assert half_width(np.array([2.0])) == 0.0

@@ -16,7 +16,7 @@ from fastinst_rt.bench.measure import Measurement, Variant
 from fastinst_rt.bench.paper import paper_tables
 from fastinst_rt.bench.pictures import scene
 from fastinst_rt.bench.report import Check, Report, Subject
-from fastinst_rt.bench.statistics import change
+from fastinst_rt.bench.statistics import paired_change
 from fastinst_rt.bench.suites.common import (
     COCO_FRAME,
     Run,
@@ -161,7 +161,7 @@ def orders(table: Sequence[Column], samples: Mapping[str, Measurement]) -> list[
             paper = a.fps_v100 / b.fps_v100 - 1  # time of b against a
             if abs(paper) < _PAPER_DIFFERS:
                 continue
-            seen = change(samples[a.key].medians, samples[b.key].medians)
+            seen = paired_change(samples[b.key].over(samples[a.key]))
             if not seen.excludes_zero:
                 open_ += 1
             elif (seen.value > 0) == (paper > 0):
@@ -183,7 +183,7 @@ def _statements(samples: Mapping[str, Measurement]) -> list[Check]:
     checks = []
     for off, on in (("I/none", "I/B"), ("I/A", "I/AB")):
         if off in samples and on in samples:
-            cost = change(samples[off].medians, samples[on].medians)
+            cost = paired_change(samples[on].over(samples[off]))
             checks.append(
                 Check(
                     f"Without IA-guided queries it is not slower than with them ({off[2:]} and {on[2:]})",
@@ -192,7 +192,7 @@ def _statements(samples: Mapping[str, Measurement]) -> list[Check]:
                 )
             )
     if "I/none" in samples and "I/A" in samples:
-        gain = change(samples["I/A"].medians, samples["I/none"].medians)
+        gain = paired_change(samples["I/none"].over(samples["I/A"]))
         checks.append(
             Check(
                 "Nine layers of the baseline are slower than three dual-path layers",

@@ -10,7 +10,7 @@ from typing import Any
 from fastinst_rt.backends.base import Engine
 from fastinst_rt.bench.measure import Variant
 from fastinst_rt.bench.report import Check, Report, Subject
-from fastinst_rt.bench.statistics import change
+from fastinst_rt.bench.statistics import paired_change
 from fastinst_rt.bench.suites.common import (
     RANDOM,
     RANDOM_NOTE,
@@ -75,7 +75,7 @@ def run(settings: Settings) -> Report:
     for key in ("ours-eager", "ours"):
         if f"{key}/model/latency" in found:
             other = found[f"{key}/model/latency"]
-            gain = change(other.medians, published.medians)
+            gain = paired_change(published.over(other))
             measured.fact(f"{key}/model/latency", "times quicker", 1 + gain.value)
             text = f"{1 + gain.value:.2f} times, interval {1 + gain.low:.2f} to {1 + gain.high:.2f}"
             checks.append(

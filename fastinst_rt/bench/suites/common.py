@@ -17,8 +17,8 @@ from fastinst_rt.bench.measure import Measurement, Say, Variant, measure, say_no
 from fastinst_rt.bench.protocol import FULL, Protocol
 from fastinst_rt.bench.report import Check, Report, Row, Subject
 from fastinst_rt.bench.timers import Call, host_timer
+from fastinst_rt.bench.yardstick import KIND, yardstick
 from fastinst_rt.bench.yardstick import NAME as YARDSTICK
-from fastinst_rt.bench.yardstick import yardstick
 from fastinst_rt.errors import FastInstError, WeightsError
 from fastinst_rt.models.fastinst import FastInst
 from fastinst_rt.models.spec import ModelSpec
@@ -295,7 +295,7 @@ class Run:
             notes=tuple(notes),
             protocol=self._settings.protocol,
             yardstick=self.yardstick,
-            environment=environment.describe(),
+            environment=environment.describe() | {"yardstick": KIND},
             before=self._before,
             after=environment.condition(),
             version=fastinst_rt.__version__,

@@ -37,7 +37,7 @@ from fastinst_rt.video.summary import Summary
 from fastinst_rt.video.video_sink import VideoSink
 
 _DRAWN_SIZE = (720, 1280)
-_YARDSTICK_CALLS = 5
+_YARDSTICK_CALLS = 25
 _WARM_UP_FRAMES = 100
 
 
