@@ -1,7 +1,7 @@
 """Several runs of one suite as one long run with breaks.
 
-A process may have a state of its own that lasts as long as it does: what one run cannot know, several that were taken at
-different times can.
+A process may have a state of its own that lasts as long as it does: what one run cannot know, several that were taken
+at different times can.
 """
 
 from collections.abc import Sequence
