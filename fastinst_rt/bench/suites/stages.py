@@ -100,8 +100,8 @@ def run(settings: Settings) -> Report:
     checks = [check for name in SIZES for check in finished[name]]
     notes = [
         f"Measured on {clip_name(clip)}; decode and encode are per frame of an H.264 clip of {_CLIP_FRAMES} frames.",
-        "'share' is of the sum of all stages. The pipeline has a thread for decoding, one or more for inference, one for "
-        "rendering: it cannot be quicker than the slowest of the three.",
+        "'share' is of the sum of all stages. The pipeline has a thread for decoding, one or more for inference, "
+        "and one for rendering: it cannot be quicker than the slowest of the three.",
     ]
     return measured.report(checks, [*notes, *([RANDOM_NOTE] if weights == RANDOM else [])])
 
