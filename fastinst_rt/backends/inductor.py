@@ -49,7 +49,11 @@ Runner = Callable[[Tensor], Any]
 
 
 class InductorEngine:
-    """A loaded package; on a GPU its launches are recorded once as a CUDA graph and replayed."""
+    """A loaded package; on a GPU its launches are recorded once as a CUDA graph and replayed.
+
+    On a CPU, torch's binding (2.13) keeps Python's lock for the whole call, by each of its four ways in: a thread that
+    only ticks stood still for 44 ms a call, beside OpenVINO and eager for 4. So decoding and drawing wait for it.
+    """
 
     def __init__(self, runner: Runner, info: EngineInfo) -> None:
         self.info = info
