@@ -9,6 +9,7 @@ import pytest
 
 from fastinst_rt.bench.measure import Variant, measure, warm_up
 from fastinst_rt.bench.protocol import FULL, QUICK, Protocol
+from fastinst_rt.bench.statistics import paired_change
 from fastinst_rt.bench.timers import Call, HostTimer, Seconds
 
 BRIEF = Protocol(samples=12, seconds=1, least_samples=3, least_seconds=0, warm_up=0.0, warm_up_limit=5, blocks=4)
@@ -40,6 +41,12 @@ def test_the_plan_spreads_the_calls_evenly_over_the_blocks() -> None:
     assert len(plan) == FULL.blocks
     assert max(plan) - min(plan) <= 1
     assert all(QUICK.plan(10.0))
+
+
+def test_a_quick_run_that_compares_its_rows_has_rounds_enough() -> None:
+    assert len(QUICK.plan(10.0)) < 8
+    ratios = np.linspace(1.10, 1.11, len(QUICK.telling().plan(10.0)))
+    assert paired_change(ratios).excludes_zero
 
 
 def test_warm_up_lasts_until_the_median_stands_still() -> None:

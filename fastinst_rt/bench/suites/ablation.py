@@ -95,7 +95,7 @@ def columns() -> list[Column]:
 
 def run(settings: Settings) -> Report:
     """Measure the suite."""
-    settings = paper_settings(settings)
+    settings = replace(paper_settings(settings), protocol=settings.protocol.telling())
     device = resolve_device(settings.device)
     measured = Run("ablation", "The paper's ablations (tables I and III) on this machine", settings)
     table = columns()

@@ -33,6 +33,7 @@ FRAME = (1080, 1920)
 
 def run(settings: Settings) -> Report:
     """Measure the suite."""
+    settings = replace(settings, protocol=settings.protocol.telling())
     net, weights, sha256 = network(settings.model, settings.weights)
     shape = shape_for(net.spec, settings, FRAME)
     measured = Run(
