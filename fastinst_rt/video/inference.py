@@ -51,7 +51,6 @@ class Inference:
         self._segmented = segmented
         self._meters = meters
         self._line = _Line()
-        self._taken = 0
         self._seen: Size | None = None
         self._held: Instances | None = None
 
@@ -75,12 +74,11 @@ class Inference:
                 self._meters.dropped(Cause.STOPPED)
                 raise Stopped from None
 
-    def _next_frame(self) -> tuple[Frame, bool]:
-        """The next frame, and whether the network is to see it."""
+    def _next_frame(self, place: int) -> tuple[Frame, bool]:
+        """The next frame, at that place in the line, and whether the network is to see it."""
         frame = self._captured.get()
         size = (frame.image.shape[0], frame.image.shape[1])
-        asked = self._taken % self._every_nth == 0 or size != self._seen
-        self._taken += 1
+        asked = place % self._every_nth == 0 or size != self._seen
         self._seen = size
         return frame, asked
 
@@ -125,10 +123,10 @@ class _Line:
         self._joined = self._served = 0
         self._broken = False
 
-    def join(self, take: Callable[[], Taken]) -> tuple[int, Taken]:
-        """Takes the next thing, and its place in the line; others wait meanwhile."""
+    def join(self, take: Callable[[int], Taken]) -> tuple[int, Taken]:
+        """Takes the next thing, told its place in the line, and gives both; others wait meanwhile."""
         with self._taking:
-            taken = take()
+            taken = take(self._joined)
             self._joined += 1
             return self._joined - 1, taken
 
