@@ -134,7 +134,7 @@ def measure(variants: Mapping[str, Variant], protocol: Protocol, say: Say = say_
     taken: dict[str, list[tuple[int, Seconds]]] = {name: [] for name in variants}
     planned = max((len(plan) for plan in plans.values()), default=0)
     number, end = 0, np.inf
-    while number < planned or (time.perf_counter() < end and not _steady(taken, warm, protocol.steady)):
+    while number < planned or (time.perf_counter() < end and not _steady(taken, protocol.steady)):
         more = "" if number < planned else f", the machine is unsteady: at most {end - time.perf_counter():.0f} s more"
         say(f"round {number + 1} of {planned}{more}")
         gc.collect()
@@ -165,9 +165,11 @@ def _joined(blocks: Sequence[tuple[int, Seconds]], warm: WarmUp) -> Measurement:
     return Measurement(np.concatenate([samples for _, samples in blocks]), rounds, warm)
 
 
-def _steady(taken: Mapping[str, Sequence[tuple[int, Seconds]]], warm: Mapping[str, WarmUp], limit: float) -> bool:
+def _steady(taken: Mapping[str, Sequence[tuple[int, Seconds]]], limit: float) -> bool:
     """Whether the median of every variant is known that well."""
-    return all(half_width(_joined(blocks, warm[name]).medians) <= limit for name, blocks in taken.items())
+    return all(
+        half_width(np.array([np.median(samples) for _, samples in blocks])) <= limit for blocks in taken.values()
+    )
 
 
 def in_turn(names: Sequence[str], number: int) -> Sequence[str]:

@@ -78,6 +78,8 @@ def block_medians(samples: Seconds, blocks: npt.NDArray[np.int64]) -> Seconds:
 def half_width(values: Seconds) -> float:
     """Half the 95 % interval of the median, relative to it, from the order of the values alone.
 
+    It is asked after every round of every variant: 0.8 ms for 100 values, where `resampled` takes 36.
+
     Args:
         values: float64 [B], one value a block.
     """
