@@ -47,7 +47,7 @@ class RunDisplay:
 
     def note(self, sentence: str) -> None:
         """What the user should know before the run begins."""
-        self.console.print(f"[yellow]note:[/] {_escape(sentence)}")
+        print_note(self.console, sentence)
 
     def end(self) -> None:
         """The run is over."""
@@ -112,7 +112,12 @@ def print_summary(console: Console, run: "Summary") -> None:
     for path in run.outputs:
         console.print(f"  [bold]->[/] {_escape(path)}")
     for sentence in run.warnings:
-        console.print(f"  [yellow]note:[/] {_escape(sentence)}")
+        print_note(console, sentence, "  ")
+
+
+def print_note(console: Console, sentence: str, indent: str = "") -> None:
+    """A sentence that the user should not miss."""
+    console.print(f"{indent}[yellow]note:[/] {_escape(sentence)}")
 
 
 def _stage_table(run: "Summary") -> Table:

@@ -52,7 +52,7 @@ def open_segmenter(
 
 def tell_note(console: "Console", segmenter: "Segmenter") -> None:
     """Says it where the segmenter's engine is not the one that `auto` prefers; see `EngineInfo.note`."""
-    from rich.markup import escape
+    from fastinst_rt.cli.progress import print_note
 
     if segmenter.engine is not None and segmenter.engine.note:
-        console.print(f"[yellow]note:[/] {escape(segmenter.engine.note)}")
+        print_note(console, segmenter.engine.note)
