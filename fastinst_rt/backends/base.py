@@ -70,10 +70,10 @@ class EngineInfo:
         backend, model, precision, batch, resized, padded: as in `EngineKey`.
         device: where it runs: "cpu", "cuda:0".
         reason: why this engine was picked, one clause; empty where it was asked for by name.
-        concurrency: calls that may be under way at once, each from a thread of its own.
-        passed_over: what `auto` prefers to it and why that could not be used, a clause each.
         verified: whether its instances were compared with those of the FP32 eager network (and passed).
         folder: where it is stored; None for an engine that has no artefact (eager).
+        concurrency: calls that may be under way at once, each from a thread of its own.
+        passed_over: what `auto` prefers to it and why that could not be used, a clause each.
     """
 
     backend: str
